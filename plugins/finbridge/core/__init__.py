@@ -1,0 +1,1 @@
+"""The heart of finbridge: records, identity, decisions. Pure Python; imports nothing else of the project."""

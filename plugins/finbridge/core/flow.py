@@ -1,0 +1,99 @@
+"""A flow as data: what `include/flows/*.yaml` declares, validated (`finbridge.flows.config` is the loader)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from finbridge.core.documents import EventKind, LogEntry, LogRow
+from finbridge.core.errors import NeedsHuman
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Company:
+    """A company that a flow serves; the document names it by ``code``."""
+
+    code: str
+    currency: str
+    time_zone: str
+    ledger_company: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRule:
+    """The first rule whose regular expressions match a row's node and operation gives its meaning."""
+
+    event: EventKind
+    node: re.Pattern[str]
+    operation: re.Pattern[str]
+    operator: re.Pattern[str]
+
+    def matches(self, row: LogRow) -> bool:
+        """Whether all three expressions match the whole text."""
+        return bool(
+            self.node.fullmatch(row.node)
+            and self.operation.fullmatch(row.operation)
+            and self.operator.fullmatch(row.operator)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteBackRule:
+    """Where the voucher's number goes in the OA: the posting node and the columns of its form."""
+
+    node: str
+    voucher_number: str
+    posting_date: str
+    error: str
+    advance: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """One document type from one source to one target."""
+
+    flow_id: str
+    source_system: str
+    source_connection: str
+    target_system: str
+    target_connection: str
+    document_type: str
+    templates: frozenset[str]
+    companies: Mapping[str, Company]
+    company_field: str
+    company_constant: str | None
+    business_number_field: str
+    personal_fields: tuple[str, ...]
+    mapping: str
+    documents_suite: str
+    vouchers_suite: str
+    log_rules: tuple[LogRule, ...]
+    makes: Mapping[EventKind, str]
+    write_back: WriteBackRule | None
+    poll_seconds: float = 2.0
+    sweep: str = "*/15 * * * *"
+    overlap_days: int = 1
+    settle_seconds: float = 60.0
+    batch_size: int = 200
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """The source's name inside identities: the system and its connection, so that two OA systems never mix."""
+        return f"{self.source_system}:{self.source_connection}"
+
+    def classify(self, row: LogRow) -> LogEntry:
+        """Give a log row its meaning.
+
+        Raises:
+            NeedsHuman: no rule matches; the document is held and the rule file must be extended.
+        """
+        for rule in self.log_rules:
+            if rule.matches(row):
+                return LogEntry(row.log_id, rule.event, row.local_at, row.node, row.operation, row.operator)
+        raise NeedsHuman(
+            "unknown_log_entry",
+            f"审批记录无法识别 / approval log entry not known: node {row.node!r}, operation {row.operation!r}. "
+            f"Add a rule to the flow's posting plan.",
+        )
