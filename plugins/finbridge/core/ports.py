@@ -237,7 +237,8 @@ class Planned:
     """The decision on one document, stored in one transaction with its lease checked.
 
     ``vouchers`` are new or rebuilt, with the state they get (READY); ``reversals`` go READY and turn their original to
-    REVERSING. ``holds`` replace the document's open holds: those not named any more are closed.
+    REVERSING. ``holds`` replace the document's open holds: those not named any more are closed. ``empty`` names the
+    kinds that the log calls for and that the mapping found to be 0.00: they explain why nothing is posted.
     """
 
     lease: Lease
@@ -248,6 +249,7 @@ class Planned:
     withdraw: tuple[str, ...] = ()
     needs_human: tuple[tuple[str, str], ...] = ()  # key, code
     holds: tuple[Problem, ...] = ()
+    empty: tuple[VoucherKind, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
