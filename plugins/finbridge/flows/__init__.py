@@ -1,0 +1,27 @@
+"""The verbs of a flow: collect, check, deliver, write back, account. Written against the ports of core alone."""
+
+from finbridge.flows.accounting import account
+from finbridge.flows.checking import check
+from finbridge.flows.collecting import collect
+from finbridge.flows.delivering import deliver
+from finbridge.flows.reports import (
+    AccountReport,
+    CheckReport,
+    CollectReport,
+    DeliverReport,
+    WriteBackReport,
+)
+from finbridge.flows.writing_back import write_back
+
+__all__ = [
+    "AccountReport",
+    "CheckReport",
+    "CollectReport",
+    "DeliverReport",
+    "WriteBackReport",
+    "account",
+    "check",
+    "collect",
+    "deliver",
+    "write_back",
+]

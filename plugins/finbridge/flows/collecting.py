@@ -1,0 +1,109 @@
+"""Collect: read what moved in the OA since the last frozen upper bound into the inbox. Nothing is decided here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from datetime import date, datetime, timedelta
+
+from finbridge.core.documents import DocumentRef, SourceDocument
+from finbridge.core.errors import NeedsHuman, SkipRecord
+from finbridge.core.flow import Flow
+from finbridge.core.ports import CollectedDocument, CollectWindow, Hub, Problem, Source, Translator
+from finbridge.flows.inbox import collected, gone, is_settled, unusable
+from finbridge.flows.reports import CollectReport
+
+#: Documents read and stored at a time: bounds the memory of a first collect over years.
+CHUNK = 500
+#: A killed collector's right lapses after this; a slow one's work stays valid, since storing is idempotent.
+LEASE_SECONDS = 60.0
+_BEGINNING = date(2000, 1, 1)
+
+
+async def collect(*, flow: Flow, hub: Hub, source: Source, translator: Translator, worker: str) -> CollectReport:
+    """Read every document of the flow that moved since the watermark (less an overlap) up to the OA's own now.
+
+    The upper bound is frozen before the first page; what moves while paging comes with the next collect. The
+    watermark moves only after everything up to it was stored.
+
+    Raises:
+        RetryLater: the OA is away or throttles; the watermark stays.
+        GiveUp: credentials or schema; the watermark stays.
+    """
+    window = await asyncio.to_thread(hub.begin_collect, flow.flow_id, worker, LEASE_SECONDS)
+    if window is None:
+        return CollectReport()
+    now = await source.now()
+    counts: Counter[str] = Counter()
+    async for refs in _chunks(source.changed(_since(flow, window), now, flow.templates), counts):
+        fresh = await asyncio.to_thread(hub.unseen, flow.flow_id, refs)
+        if fresh:
+            documents = await _read(flow, source, translator, fresh, now)
+            counts["read"] += len(documents)
+            counts["gone"] += sum(d.problem is not None and d.problem.code == "document_gone" for d in documents)
+            counts["problems"] += sum(d.problem is not None for d in documents)
+            counts["due"] += await asyncio.to_thread(hub.store, flow.flow_id, documents)
+    kept = await asyncio.to_thread(hub.end_collect, window, now)
+    return CollectReport(collected=1, window_lost=int(not kept), **counts)
+
+
+def _since(flow: Flow, window: CollectWindow) -> date:
+    """The day to list from: the watermark's day less the overlap, or the flow's first day (``extra.first_day``)."""
+    if window.through is None:
+        first = flow.extra.get("first_day")
+        return date.fromisoformat(first) if first else _BEGINNING
+    return window.through.date() - timedelta(days=flow.overlap_days)
+
+
+async def _chunks(
+    pages: AsyncIterator[list[DocumentRef]], counts: Counter[str]
+) -> AsyncIterator[Sequence[DocumentRef]]:
+    """Pages joined into chunks without the rows that a moving list shows twice (the newest stamp wins)."""
+    waiting: dict[str, DocumentRef] = {}
+    async for page in pages:
+        counts["listed"] += len(page)
+        for ref in page:
+            known = waiting.get(ref.document_id)
+            if known is None or known.stamp < ref.stamp:
+                waiting[ref.document_id] = ref
+        if len(waiting) >= CHUNK:
+            yield list(waiting.values())
+            waiting = {}
+    if waiting:
+        yield list(waiting.values())
+
+
+async def _read(
+    flow: Flow, source: Source, translator: Translator, refs: Sequence[DocumentRef], now: datetime
+) -> list[CollectedDocument]:
+    """Read documents whole and give them meaning; one that is gone or unreadable becomes a problem of its own."""
+    found, unreadable = await read_documents(source, [ref.document_id for ref in refs])
+    documents: list[CollectedDocument] = []
+    for ref in refs:
+        document = found.get(ref.document_id)
+        problem = unreadable.get(ref.document_id)
+        if problem is not None:
+            documents.append(unusable(ref, problem))
+        elif document is None:
+            documents.append(gone(ref))
+        else:
+            settled = is_settled(ref.stamp, now)
+            documents.append(collected(flow, translator, document, stamp=ref.stamp, settled=settled))
+    return documents
+
+
+async def read_documents(
+    source: Source, document_ids: Sequence[str]
+) -> tuple[dict[str, SourceDocument | None], dict[str, Problem]]:
+    """Read documents; one that the connector cannot make sense of is named and does not stop the others."""
+    try:
+        return await source.read(document_ids), {}
+    except (NeedsHuman, SkipRecord) as error:
+        if len(document_ids) == 1:
+            name = document_ids[0]
+            return {}, {name: Problem(document_id=name, code=error.code, field="", detail=error.engineer)}
+    middle = len(document_ids) // 2
+    found, problems = await read_documents(source, document_ids[:middle])
+    more, more_problems = await read_documents(source, document_ids[middle:])
+    return {**found, **more}, {**problems, **more_problems}

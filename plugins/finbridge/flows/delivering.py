@@ -1,0 +1,257 @@
+"""Deliver: ask finance about what is in doubt, read the document again, mark, send, record. Never send in doubt."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from finbridge.core.clock import Clock, SystemClock
+from finbridge.core.crashpoints import crash_point
+from finbridge.core.errors import FinbridgeError, GiveUp, RetryLater
+from finbridge.core.flow import Flow
+from finbridge.core.ids import VoucherKind
+from finbridge.core.lifecycle import IN_DOUBT
+from finbridge.core.outcomes import (
+    AuthFailed,
+    Conflict,
+    Duplicate,
+    LedgerEntry,
+    Locked,
+    NotSent,
+    Outcome,
+    RefusedUnprocessed,
+    Throttled,
+    outcome_name,
+)
+from finbridge.core.ports import Deliverable, DocumentWork, Hub, Lease, Ledger, Sent, Source, Stage, Translator
+from finbridge.flows.reports import DeliverReport
+from finbridge.flows.second_read import read_again
+
+LEASE_SECONDS = 60.0
+#: Leases are prolonged before a send if this has passed since the last time.
+RENEW_AFTER_SECONDS = 15.0
+#: Vouchers marked, sent and recorded together.
+SEND_BATCH = 100
+#: Finance did nothing for a reason of its own: try again after this.
+REFUSED_RETRY_SECONDS = 5.0
+_CLOCK = SystemClock()
+_TURN = {VoucherKind.REVERSAL: 0, VoucherKind.EXPENSE: 1, VoucherKind.PAYMENT: 2}
+
+
+@dataclass(slots=True, kw_only=True)
+class _Room:
+    """What one run of the verb works with."""
+
+    flow: Flow
+    hub: Hub
+    source: Source
+    ledger: Ledger
+    translator: Translator
+    clock: Clock
+    counts: Counter[str]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Claimed documents. ``closed`` are done with in this run; the number is the delay until they are due again."""
+
+    works: dict[str, DocumentWork]
+    closed: dict[str, float | None] = field(default_factory=dict)
+    renewed_at: float = field(default_factory=time.monotonic)
+
+    def open_leases(self) -> list[Lease]:
+        """Leases of documents on which something may still be done now."""
+        return [work.lease for name, work in self.works.items() if name not in self.closed]
+
+    def close(self, documents: Iterable[str], delay: float | None = None) -> None:
+        """Nothing more for these documents in this run."""
+        for name in documents:
+            self.closed.setdefault(name, delay)
+
+
+async def deliver(
+    *,
+    flow: Flow,
+    hub: Hub,
+    source: Source,
+    ledger: Ledger,
+    translator: Translator,
+    worker: str,
+    clock: Clock = _CLOCK,
+) -> DeliverReport:
+    """Resolve and send what is due, batch by batch, until nothing is.
+
+    Raises:
+        GiveUp: finance refuses our credentials; nothing was done with what was sent last.
+        RetryLater: the OA cannot be read again; what was not sent is given back.
+    """
+    room = _Room(flow=flow, hub=hub, source=source, ledger=ledger, translator=translator, clock=clock, counts=Counter())
+    while True:
+        crash_point("C1")
+        works = await asyncio.to_thread(hub.claim, flow.flow_id, Stage.DELIVER, worker, flow.batch_size, LEASE_SECONDS)
+        if not works:
+            return DeliverReport(**room.counts)
+        crash_point("C2")
+        await _deliver_batch(room, _Batch({work.lease.document_id: work for work in works}))
+
+
+async def _deliver_batch(room: _Room, batch: _Batch) -> None:
+    """Rounds on one claimed batch: each round moves each document's first turn on, or closes the document."""
+    room.counts["documents"] += len(batch.works)
+    try:
+        while items := await _due_now(room, batch):
+            doubtful = [item for item in items if item.state in IN_DOUBT]
+            await _resolve(room, batch, doubtful)
+            await _send_ready(room, batch, [item for item in items if item.state not in IN_DOUBT])
+    except FinbridgeError as error:
+        delay = error.after_seconds if isinstance(error, RetryLater) else REFUSED_RETRY_SECONDS
+        batch.close(batch.works, delay)
+        raise
+    finally:
+        await _give_back(room, batch)
+
+
+async def _due_now(room: _Room, batch: _Batch) -> list[Deliverable]:
+    """What can be done now: of each document only the first turn (reversal, then expense, then payment)."""
+    leases = batch.open_leases()
+    if not leases:
+        return []
+    items = await asyncio.to_thread(room.hub.deliverables, room.flow.flow_id, leases)
+    turn: dict[str, int] = {}
+    for item in items:
+        mine = _TURN[item.voucher.identity.kind]
+        turn[item.lease.document_id] = min(mine, turn.get(item.lease.document_id, mine))
+    return [item for item in items if _TURN[item.voucher.identity.kind] == turn[item.lease.document_id]]
+
+
+# ---------------------------------------------------------------- resolve
+
+
+async def _resolve(room: _Room, batch: _Batch, items: Sequence[Deliverable]) -> None:
+    """Only finance can say what became of a send: ask it by key, company by company."""
+    by_company: dict[str, list[Deliverable]] = defaultdict(list)
+    for item in items:
+        by_company[item.voucher.identity.company].append(item)
+    for company, mine in by_company.items():
+        try:
+            found = await room.ledger.find(company, [item.voucher.key for item in mine])
+        except RetryLater as error:
+            room.counts["still_in_doubt"] += len(mine)
+            batch.close((item.lease.document_id for item in mine), error.after_seconds)
+            continue
+        results = [result for item in mine if (result := _resolved(room, batch, item, found.get(item.voucher.key)))]
+        await asyncio.to_thread(room.hub.record, room.flow.flow_id, results)
+
+
+def _resolved(room: _Room, batch: _Batch, item: Deliverable, entry: LedgerEntry | None) -> Sent | None:
+    """What the look-up says. None: not there yet, and the answer to the send may still be on its way."""
+    if entry is not None:
+        room.counts["resolved_found"] += 1
+        outcome = _compare(item, entry)
+        room.counts[outcome_name(outcome)] += 1
+        return Sent(lease=item.lease, key=item.voucher.key, attempt_id=None, outcome=outcome)
+    waited = room.flow.settle_seconds
+    if item.last_sent_at is not None:
+        waited = (room.clock.now() - item.last_sent_at).total_seconds()
+    if waited >= room.flow.settle_seconds:
+        room.counts["resolved_not_found"] += 1
+        return Sent(lease=item.lease, key=item.voucher.key, attempt_id=None, outcome=None, not_found=True)
+    room.counts["still_in_doubt"] += 1
+    batch.close([item.lease.document_id], room.flow.settle_seconds - waited)
+    return None
+
+
+def _compare(item: Deliverable, entry: LedgerEntry) -> Outcome:
+    """Content decides: the same is a success, another is a conflict that a person reads."""
+    if entry.content != item.voucher.content:
+        return Conflict(entry, f"sent {item.voucher.content[:12]}, finance holds {entry.content[:12]} ({entry.number})")
+    if not entry.posted:
+        return Conflict(entry, f"finance holds it unposted ({entry.number or entry.finance_id})")
+    return Duplicate(entry)
+
+
+# ---------------------------------------------------------------- send
+
+
+async def _send_ready(room: _Room, batch: _Batch, items: Sequence[Deliverable]) -> None:
+    if not items:
+        return
+    send, changed = await read_again(room.flow, room.source, room.translator, batch.works, items)
+    crash_point("C3")
+    if changed:
+        room.counts["changed_before_send"] += len(changed)
+        await asyncio.to_thread(room.hub.store, room.flow.flow_id, changed)
+        batch.close(document.document_id for document in changed)
+    for start in range(0, len(send), SEND_BATCH):
+        await _renew(room, batch)
+        mine = [item for item in send[start : start + SEND_BATCH] if item.lease.document_id not in batch.closed]
+        await _send_chunk(room, batch, mine)
+
+
+async def _renew(room: _Room, batch: _Batch) -> None:
+    """Prolong the leases of a long batch; documents that somebody else took over are left alone."""
+    if time.monotonic() - batch.renewed_at < RENEW_AFTER_SECONDS:
+        return
+    leases = batch.open_leases()
+    ours = {lease.document_id for lease in await asyncio.to_thread(room.hub.renew, leases, LEASE_SECONDS)}
+    lost = [lease.document_id for lease in leases if lease.document_id not in ours]
+    room.counts["leases_lost"] += len(lost)
+    batch.close(lost)
+    batch.renewed_at = time.monotonic()
+
+
+async def _send_chunk(room: _Room, batch: _Batch, items: Sequence[Deliverable]) -> None:
+    """Mark (which checks the leases), send, record. What happens between mark and record leaves a voucher in doubt."""
+    crash_point("C4")
+    attempts = await asyncio.to_thread(room.hub.mark_sending, {item.voucher.key: item.lease for item in items})
+    lost = [item.lease.document_id for item in items if item.voucher.key not in attempts]
+    room.counts["leases_lost"] += len(lost)
+    batch.close(lost)
+    marked = [item for item in items if item.voucher.key in attempts]
+    if not marked:
+        return
+    crash_point("C5")
+    outcomes = await room.ledger.post([item.voucher for item in marked])
+    crash_point("C7")
+    results = [
+        Sent(lease=item.lease, key=item.voucher.key, attempt_id=attempts[item.voucher.key], outcome=outcome)
+        for item, outcome in zip(marked, outcomes, strict=True)
+    ]
+    crash_point("C8")
+    await asyncio.to_thread(room.hub.record, room.flow.flow_id, results)
+    room.counts["sent"] += len(results)
+    for item, outcome in zip(marked, outcomes, strict=True):
+        _follow(room, batch, item, outcome)
+    _stop_if_refused(outcomes)
+
+
+def _follow(room: _Room, batch: _Batch, item: Deliverable, outcome: Outcome) -> None:
+    """Count an outcome; what finance did not take is put off."""
+    if isinstance(outcome, Locked | Throttled | NotSent | RefusedUnprocessed | AuthFailed):
+        room.counts["put_off"] += 1
+        delay = outcome.after_seconds if isinstance(outcome, Locked | Throttled) else REFUSED_RETRY_SECONDS
+        batch.close([item.lease.document_id], delay)
+    else:
+        room.counts[outcome_name(outcome)] += 1
+
+
+def _stop_if_refused(outcomes: Sequence[Outcome]) -> None:
+    refused = next((outcome for outcome in outcomes if isinstance(outcome, AuthFailed)), None)
+    if refused is not None:
+        raise GiveUp(
+            "ledger_credentials",
+            "财务系统拒绝登录，请检查连接的账号密码 / finance refuses our login: check the connection's credentials",
+            refused.message,
+        )
+
+
+async def _give_back(room: _Room, batch: _Batch) -> None:
+    """Release every document: at once where the next stage follows from its vouchers, else after its delay."""
+    by_delay: dict[float | None, list[Lease]] = defaultdict(list)
+    for name, work in batch.works.items():
+        by_delay[batch.closed.get(name)].append(work.lease)
+    for delay, leases in by_delay.items():
+        await asyncio.to_thread(room.hub.release, room.flow.flow_id, leases, retry_after_seconds=delay)

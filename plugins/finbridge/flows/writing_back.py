@@ -1,0 +1,146 @@
+"""Write back: voucher number, posting date or error text onto the OA form, read back before it counts as done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from finbridge.core.crashpoints import crash_point
+from finbridge.core.documents import SourceDocument
+from finbridge.core.errors import RetryLater
+from finbridge.core.flow import Flow, WriteBackRule
+from finbridge.core.ports import Hub, Source, Stage, WriteBackItem, WriteBackRecord, WriteBackResult
+from finbridge.flows.collecting import read_documents
+from finbridge.flows.reports import WriteBackReport
+
+LEASE_SECONDS = 60.0
+RETRY_SECONDS = 5.0
+#: Forms written at the same time; the connection's rate budget still rules.
+PARALLEL = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Room:
+    """What one run of the verb works with."""
+
+    flow: Flow
+    rule: WriteBackRule
+    hub: Hub
+    source: Source
+    counts: Counter[str]
+
+
+async def write_back(*, flow: Flow, hub: Hub, source: Source, worker: str) -> WriteBackReport:
+    """Write what is due onto the OA's forms, read it back, and move the forms on where the flow says so.
+
+    Raises:
+        RetryLater: the OA is away; what was not verified is given back.
+        GiveUp: credentials or schema.
+    """
+    if flow.write_back is None:
+        return WriteBackReport()
+    room = _Room(flow=flow, rule=flow.write_back, hub=hub, source=source, counts=Counter())
+    while True:
+        works = await asyncio.to_thread(
+            hub.claim, flow.flow_id, Stage.WRITE_BACK, worker, flow.batch_size, LEASE_SECONDS
+        )
+        if not works:
+            return WriteBackReport(**room.counts)
+        leases = [work.lease for work in works]
+        retry: set[str] = set()
+        try:
+            items = await asyncio.to_thread(hub.write_backs, flow.flow_id, leases)
+            retry = {item.lease.document_id for item in items}
+            retry -= await _write_batch(room, items)
+        finally:
+            later = [lease for lease in leases if lease.document_id in retry]
+            await asyncio.to_thread(hub.release, flow.flow_id, [ls for ls in leases if ls not in later])
+            if later:
+                room.counts["retry"] += len(later)
+                await asyncio.to_thread(hub.release, flow.flow_id, later, retry_after_seconds=RETRY_SECONDS)
+
+
+async def _write_batch(room: _Room, items: Sequence[WriteBackItem]) -> set[str]:
+    """Save, then read back, then move on. Returns the documents that are settled: verified, or held with a reason."""
+    room.counts["documents"] += len(items)
+    crash_point("C9")
+    crash_point("C11")
+    limit = asyncio.Semaphore(PARALLEL)
+    saves = await asyncio.gather(*(_save(room, item, limit) for item in items))
+    crash_point("C10")
+    saved = [
+        WriteBackRecord(lease=item.lease, keys=item.keys, result=WriteBackResult.SAVED, verified=False)
+        for item, result in zip(items, saves, strict=True)
+        if result is WriteBackResult.SAVED and not item.done
+    ]
+    if saved:
+        room.counts["saved"] += len(saved)
+        await asyncio.to_thread(room.hub.record_write_backs, room.flow.flow_id, saved)
+    found, _ = await read_documents(room.source, [item.lease.document_id for item in items])
+    results = await asyncio.gather(
+        *(
+            _settle(room, item, result, found.get(item.lease.document_id), limit)
+            for item, result in zip(items, saves, strict=True)
+        )
+    )
+    records = [record for record in results if record is not None]
+    await asyncio.to_thread(room.hub.record_write_backs, room.flow.flow_id, records)
+    return {record.lease.document_id for record in records}
+
+
+def _fields(room: _Room, item: WriteBackItem) -> dict[str, str]:
+    return {
+        room.rule.voucher_number: item.voucher_number,
+        room.rule.posting_date: item.posting_date,
+        room.rule.error: item.error,
+    }
+
+
+async def _save(room: _Room, item: WriteBackItem, limit: asyncio.Semaphore) -> WriteBackResult:
+    if item.done:
+        return WriteBackResult.SAVED
+    async with limit:
+        try:
+            return await room.source.write_back(item.lease.document_id, room.rule.node, _fields(room, item))
+        except RetryLater:
+            return WriteBackResult.RETRY
+
+
+async def _settle(
+    room: _Room, item: WriteBackItem, saved: WriteBackResult, form: SourceDocument | None, limit: asyncio.Semaphore
+) -> WriteBackRecord | None:
+    """What the form itself shows decides, whatever the save answered. None: try again later."""
+    shown = form is not None and all(form.main.get(name, "") == text for name, text in _fields(room, item).items())
+    if form is not None and shown:
+        if not await _moved_on(room, item, form, limit):
+            return None
+        room.counts["verified"] += 1
+        return WriteBackRecord(lease=item.lease, keys=item.keys, result=WriteBackResult.SAVED, verified=True)
+    if form is None or saved is WriteBackResult.NOT_ALLOWED or form.node != room.rule.node:
+        room.counts["not_possible"] += 1
+        where = "the document is gone" if form is None else f"the document stands at {form.node!r}"
+        return WriteBackRecord(
+            lease=item.lease,
+            keys=item.keys,
+            result=WriteBackResult.NOT_ALLOWED,
+            verified=False,
+            detail=f"write_back_not_possible: {where}, not at {room.rule.node!r}",
+        )
+    return None
+
+
+async def _moved_on(room: _Room, item: WriteBackItem, form: SourceDocument, limit: asyncio.Semaphore) -> bool:
+    """Submit a posted document onwards. An error text stays at the posting node: a person must see it there."""
+    if not room.rule.advance or item.error or form.node != room.rule.node:
+        return True
+    async with limit:
+        try:
+            result = await room.source.advance(item.lease.document_id, room.rule.node)
+        except RetryLater:
+            return False
+    if result is WriteBackResult.SAVED:
+        room.counts["advanced"] += 1
+        return True
+    return False  # unknown or refused: the next look at the form tells whether it left the node
