@@ -238,7 +238,7 @@ class Planned:
 
     ``vouchers`` are new or rebuilt, with the state they get (READY); ``reversals`` go READY and turn their original to
     REVERSING. ``holds`` replace the document's open holds: those not named any more are closed. ``empty`` names the
-    kinds that the log calls for and that the mapping found to be 0.00: they explain why nothing is posted.
+    kinds that the log calls for and that give no voucher by rule (0.00, or the flow makes none of that kind).
     """
 
     lease: Lease
