@@ -1,0 +1,193 @@
+"""Weaver e-cology as the flows see it: `finbridge.core.ports.Source`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from finbridge.core.connections import ConnectionSettings
+from finbridge.core.documents import DocumentRef, SourceDocument
+from finbridge.core.errors import GiveUp, RetryLater
+from finbridge.core.flow import Flow
+from finbridge.core.ports import TokenStore, WriteBackResult
+from finbridge.core.tokens import SharedToken
+from finbridge.core.transport import NoAnswerError
+from finbridge.systems.weaver.client import Conditions, WeaverClient
+from finbridge.systems.weaver.models import RequestStatusData
+from finbridge.systems.weaver.replies import Code
+from finbridge.systems.weaver.walking import walk
+
+_DEFAULT_ZONE = "Asia/Shanghai"
+_DEFAULT_PAGE_SIZE = 100
+_ADVANCES = 2  # each holds a lock in the token store
+_Result = TypeVar("_Result")
+#: The service's code after a write. What failed inside may have failed after the save: unknown, a read-back decides.
+_RESULTS = {
+    Code.SUCCESS: WriteBackResult.SAVED,
+    Code.NO_PERMISSION: WriteBackResult.NOT_ALLOWED,
+    Code.PARAM_ERROR: WriteBackResult.NOT_ALLOWED,  # the request is gone: its id is what was wrong
+    Code.SYSTEM_INNER_ERROR: WriteBackResult.UNKNOWN,
+    Code.USER_EXCEPTION: WriteBackResult.UNKNOWN,
+    Code.FAIL: WriteBackResult.UNKNOWN,
+}
+
+
+def connect(settings: ConnectionSettings, *, tokens: TokenStore, flow: Flow | None = None) -> WeaverSource:
+    """Open nothing yet; the first call does. Nothing here depends on the flow.
+
+    Raises:
+        GiveUp: the connection's data is not complete.
+    """
+    del flow  # every adapter is opened alike; a ledger needs it
+    return WeaverSource(settings, tokens=tokens)
+
+
+class WeaverSource:
+    """One OA system as one dedicated account.
+
+    Args:
+        settings: see `WeaverClient`; also ``extra.time_zone`` of the OA's server (Asia/Shanghai), ``extra.page_size``
+            (100), ``extra.workflow_types`` (csv): list by workflow type instead of by the flow's versions, so that a
+            version that nobody configured shows itself.
+    """
+
+    def __init__(self, settings: ConnectionSettings, *, tokens: TokenStore) -> None:
+        extra = settings.extra
+        self.client = WeaverClient(settings, tokens=tokens)
+        self._tokens = tokens
+        self._name = f"weaver|{settings.base_url}"
+        self._page_size = int(str(extra.get("page_size", _DEFAULT_PAGE_SIZE)))
+        self._types = frozenset(
+            part.strip() for part in str(extra.get("workflow_types", "")).split(",") if part.strip()
+        )
+        name = str(extra.get("time_zone", _DEFAULT_ZONE))
+        try:
+            self._zone = ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise GiveUp("bad_time_zone", f"时区不存在 / no such time zone: {name!r}") from None
+        self._advances = asyncio.Semaphore(_ADVANCES)
+        self._node_names: dict[tuple[str, str], str] = {}
+
+    async def close(self) -> None:
+        """Close connections."""
+        await self.client.close()
+
+    # ------------------------------------------------------------ reading
+
+    async def now(self) -> datetime:
+        """The OA's own clock (the ``Date`` of its answer) as naive local time of its server."""
+        return (await self.client.server_date()).astimezone(self._zone).replace(tzinfo=None)
+
+    async def changed(
+        self, since: date, until: datetime, templates: frozenset[str]
+    ) -> AsyncIterator[list[DocumentRef]]:
+        """Pages of rows operated from the day ``since`` up to ``until``; see `finbridge.systems.weaver.walking`."""
+        conditions = Conditions(
+            operated_from=since,
+            operated_to=until.date(),
+            workflow_ids=frozenset() if self._types else templates,
+            workflow_types=self._types,
+        )
+        async for page in walk(self.client, conditions, until, self._page_size):
+            yield page
+
+    async def read(self, document_ids: Sequence[str]) -> dict[str, SourceDocument | None]:
+        """Documents whole; None for one that is gone or not for this account.
+
+        Raises:
+            NeedsHuman: a document has another shape than the vendor documents.
+        """
+        names = list(dict.fromkeys(document_ids))
+        return dict(zip(names, await _all([self.client.document(name) for name in names]), strict=True))
+
+    # ------------------------------------------------------------ writing
+
+    async def write_back(self, document_id: str, node: str, fields: Mapping[str, str]) -> WriteBackResult:
+        """Save only these columns while the document stands at ``node`` (name or id) and it is our turn.
+
+        Raises:
+            GiveUp: the form has no such columns.
+        """
+        if not await self._may_act(document_id, node):
+            return WriteBackResult.NOT_ALLOWED
+        try:
+            reply = await self.client.submit(document_id, source="save", main=fields)
+        except NoAnswerError:
+            return WriteBackResult.UNKNOWN
+        except RetryLater:
+            return WriteBackResult.RETRY
+        if reply.code is Code.PARAM_ERROR and await self.client.status(document_id) is not None:
+            words = self.client.auth.redact(reply.text)
+            raise GiveUp(
+                "write_back_columns",
+                f"OA 表单不接受回写字段 / the OA's form does not take the columns of the flow's write-back: {words}",
+                f"submitRequest of {document_id}: {words}",
+            )
+        return _RESULTS.get(reply.code or Code.FAIL, WriteBackResult.UNKNOWN)
+
+    async def advance(self, document_id: str, node: str) -> WriteBackResult:
+        """Submit onwards from ``node``, once.
+
+        Under a lock that all processes share: look where the document stands, submit, and after a lost answer look
+        again. Two workers that both saw it at the node cannot both submit.
+        """
+        async with self._advances, SharedToken(self._tokens, f"{self._name}|advance|{document_id}").locked():
+            status = await self.client.status(document_id)
+            if status is None:
+                return WriteBackResult.NOT_ALLOWED
+            if not await self._stands_at(document_id, status, node):
+                return WriteBackResult.SAVED
+            return await self._submit(document_id, node) if status.my_turn else WriteBackResult.NOT_ALLOWED
+
+    async def _submit(self, document_id: str, node: str) -> WriteBackResult:
+        """One submit; whatever its answer, a document that left the node is where we wanted it."""
+        try:
+            reply = await self.client.submit(document_id)
+            result = _RESULTS.get(reply.code or Code.FAIL, WriteBackResult.UNKNOWN)
+        except NoAnswerError:
+            result = WriteBackResult.UNKNOWN
+        except RetryLater:
+            return WriteBackResult.RETRY
+        if result is WriteBackResult.SAVED:
+            return result
+        try:
+            return WriteBackResult.SAVED if await self._left(document_id, node) else result
+        except RetryLater:
+            return result
+
+    async def _left(self, document_id: str, node: str) -> bool:
+        status = await self.client.status(document_id)
+        return status is not None and not await self._stands_at(document_id, status, node)
+
+    async def _may_act(self, document_id: str, node: str) -> bool:
+        status = await self.client.status(document_id)
+        return status is not None and status.my_turn and await self._stands_at(document_id, status, node)
+
+    async def _stands_at(self, document_id: str, status: RequestStatusData, node: str) -> bool:
+        """By id or by name; the documented status has no name, so it is learned from the document once a node."""
+        if node in (status.currentNodeId, status.currentNodeName):
+            return True
+        if status.currentNodeName:
+            return False
+        key = (status.workflowId, status.currentNodeId)
+        if key in self._node_names:
+            return self._node_names[key] == node
+        document = await self.client.document(document_id)
+        if document is None:
+            return False
+        self._node_names[(document.template, document.stamp.rpartition("|")[2])] = document.node
+        return document.node == node
+
+
+async def _all(calls: Sequence[Coroutine[Any, Any, _Result]]) -> list[_Result]:
+    """Results in order; the first error stops the others (parallelism is the client's budget)."""
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
