@@ -2,7 +2,9 @@
 
 The fold is a pure function of the *set* of log entries: doubled entries (same log id) and any order of arrival give
 the same result. Entries of one second are put into the order a workflow can have (saved, submitted, steps, approved,
-rejected, withdrawn, payment requested, paid); equal kinds keep the OA's order of log ids.
+rejected, withdrawn, payment requested, paid); equal kinds keep the OA's order of log ids. So vouchers, dates and end
+states never depend on how an OA numbers what happens within a second. The exceptions are another matter: they say
+what the OA recorded in which order, and follow its log ids within a second.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ class Folded:
     ``approval`` is the entry that approved and still holds; ``approvals`` the ids of all approvals since the last loss
     (a second approval is a no-op, and a late earlier one must not make a second voucher). ``payment`` is the first
     entry that paid while approved. ``lost`` is the latest entry that took an approval away. ``exceptions`` are named
-    in order of first occurrence.
+    in order of first occurrence in the OA's own record.
     """
 
     end_state: EndState
@@ -84,6 +86,12 @@ def order(entries: Iterable[LogEntry]) -> list[LogEntry]:
     return sorted(
         distinct.values(), key=lambda e: (e.local_at.replace(microsecond=0), _RANK[e.kind], *_id_key(e.log_id))
     )
+
+
+def recorded(entries: Iterable[LogEntry]) -> list[LogEntry]:
+    """Distinct log ids as the OA recorded them: by second, then by log id."""
+    distinct = {entry.log_id: entry for entry in entries}
+    return sorted(distinct.values(), key=lambda e: (e.local_at.replace(microsecond=0), *_id_key(e.log_id)))
 
 
 def _id_key(log_id: str) -> tuple[int, str]:
@@ -139,12 +147,12 @@ class _Folder:
         self.requested = True
 
     def _pay(self, entry: LogEntry) -> None:
-        if self.handled:
-            self.exceptions["PAID_TWICE"] = None
         if self.approval is None:
             self.exceptions["PAID_NOT_APPROVED"] = None
         if not self.requested:
             self.exceptions["PAID_BEFORE_OR_WITHOUT_REQUEST"] = None
+        if self.handled:
+            self.exceptions["PAID_TWICE"] = None
         if self.approval is not None:
             self.payment = self.payment or entry
             self.payments.add(entry.log_id)
@@ -160,9 +168,12 @@ class _Folder:
 
 def fold(entries: Iterable[LogEntry]) -> Folded:
     """Fold the log of one document."""
-    folder = _Folder()
-    for entry in order(entries):
+    known = list(entries)
+    folder, witness = _Folder(), _Folder()
+    for entry in order(known):
         folder.take(entry)
+    for entry in recorded(known):
+        witness.take(entry)
     return Folded(
         end_state=folder.end_state(),
         approval=folder.approval,
@@ -170,5 +181,5 @@ def fold(entries: Iterable[LogEntry]) -> Folded:
         payment=folder.payment,
         payments=frozenset(folder.payments),
         lost=folder.lost,
-        exceptions=tuple(folder.exceptions),
+        exceptions=tuple(witness.exceptions),
     )
