@@ -1,0 +1,452 @@
+# This file is part of finbridge's ledger module: GPL-3.0-or-later, see ../LICENSE.
+"""Create and post, or reverse and post, many vouchers in one transaction.
+
+1. Everything that is named by a code is looked up set-wise, and what can be
+   refused without writing is refused by itself.
+2. The number series and the periods are locked before anything is written:
+   the first pass of a call ends there (Tryton starts the transaction again
+   with the lock taken), so waiting costs little, and a period that is closed
+   meanwhile is seen as closed. Tryton alone checks the period's state in its
+   snapshot only, which a close that commits in between does not change.
+3. What is left is created and posted under a savepoint; if Tryton refuses,
+   the list is halved until the refused voucher stands alone.
+"""
+from collections import Counter, defaultdict
+from contextlib import contextmanager
+from datetime import date, datetime, timezone
+from decimal import Decimal
+
+from trytond import backend
+from trytond.exceptions import TimeOutException
+from trytond.pool import Pool
+from trytond.transaction import (
+    Transaction, TransactionError, without_check_access)
+
+from . import parsing, reading
+from .refusals import Exists, Refusal, translate
+
+
+class Candidate:
+    "A voucher on its way; ``result`` is set as soon as its fate is known"
+
+    def __init__(self, item):
+        self.item = item if isinstance(item, dict) else {}
+        self.ref = self.item.get('external_ref')
+        self.result = None
+        self.values = None
+        self.original = None
+        self.move_id = None
+
+    def settle(self, outcome, code=None, detail=None, move=None):
+        self.result = {
+            'ref': self.ref if isinstance(self.ref, str) else None,
+            'outcome': outcome,
+            'code': code,
+            'detail': detail,
+            'move': move,
+            }
+
+    def settle_by(self, meaning):
+        if isinstance(meaning, Exists):
+            self.settle('exists')
+        else:
+            self.settle('refused', meaning.code, meaning.detail)
+
+
+class Posting:
+    "One call of create_posted or reverse_posted"
+
+    def create(self, vlist):
+        return self._run(vlist, parsing.voucher, self._build)
+
+    def reverse(self, vlist):
+        return self._run(vlist, parsing.reversal, self._build_red)
+
+    # -- the run
+
+    def _run(self, vlist, parse, build):
+        candidates = [Candidate(item) for item in vlist]
+        with without_check_access():
+            self._screen(candidates, parse)
+            again = self._take_repeated(candidates)
+            self._build_all(candidates, build)
+            self._lock(candidates)
+            groups = defaultdict(list)
+            for candidate in _open(candidates):
+                groups[candidate.values['company']].append(candidate)
+            for group in groups.values():
+                self._post(group)
+            self._read_posted(candidates)
+            if again:
+                results = self._run([c.item for c in again], parse, build)
+                for candidate, result in zip(again, results):
+                    candidate.result = result
+        return [candidate.result for candidate in candidates]
+
+    def _screen(self, candidates, parse):
+        try:
+            reading.check_caller()
+        except Refusal as refusal:
+            for candidate in candidates:
+                candidate.settle_by(refusal)
+            return
+        self.companies = reading.companies()
+        for candidate in candidates:
+            try:
+                parse(candidate.item)
+                if candidate.item['company'] not in self.companies:
+                    raise Refusal(
+                        'unknown_company', candidate.item['company'])
+            except Refusal as refusal:
+                candidate.settle_by(refusal)
+        self._take_existing(candidates)
+        self.codes = Codes(
+            self.companies, [c.item for c in _open(candidates)])
+
+    def _take_existing(self, candidates):
+        by_company = defaultdict(list)
+        for candidate in _open(candidates):
+            by_company[candidate.item['company']].append(candidate)
+        for company, group in by_company.items():
+            there = {move['ref']: move for move in reading.read(
+                    'm.company = %s AND m.external_ref = ANY(%s)',
+                    [self.companies[company], [c.ref for c in group]])}
+            for candidate in group:
+                if candidate.ref in there:
+                    candidate.settle('exists', move=there[candidate.ref])
+
+    def _take_repeated(self, candidates):
+        "The same key again in one call is decided after the first one"
+        seen, again = set(), []
+        for candidate in _open(candidates):
+            key = candidate.item['company'], candidate.ref
+            if key in seen:
+                candidate.settle('exists')
+                again.append(candidate)
+            seen.add(key)
+        return again
+
+    def _build_all(self, candidates, build):
+        for candidate in _open(candidates):
+            try:
+                build(candidate)
+            except Refusal as refusal:
+                candidate.settle_by(refusal)
+
+    def _lock(self, candidates):
+        periods = {c.values['period'] for c in _open(candidates)}
+        if not periods:
+            return
+        pool = Pool()
+        Sequence = pool.get('ir.sequence.strict')
+        Sequence.lock(sorted({self.codes.sequences[p] for p in periods}))
+        Transaction().connection.cursor().execute(
+            'SELECT 1 FROM account_period WHERE id = ANY(%s)'
+            ' FOR SHARE NOWAIT', [sorted(periods)])
+
+    def _post(self, group):
+        Move = Pool().get('account.move')
+        try:
+            with savepoint():
+                moves = self._write(group)
+                Move.post(moves)
+                for candidate, move in zip(group, moves):
+                    candidate.move_id = move.id
+        except (TransactionError, backend.DatabaseOperationalError,
+                TimeOutException):
+            raise
+        except Exception as error:
+            if len(group) == 1:
+                group[0].settle_by(translate(error))
+                return
+            middle = len(group) // 2
+            self._post(group[:middle])
+            self._post(group[middle:])
+
+    def _write(self, group):
+        Move = Pool().get('account.move')
+        if group[0].original is None:
+            return Move.create([c.values for c in group])
+        return _copy_red(group)
+
+    def _read_posted(self, candidates):
+        ids = [c.move_id for c in candidates if c.move_id]
+        moves = {move['id']: move for move in reading.read(
+                'm.id = ANY(%s)', [ids])} if ids else {}
+        for candidate in candidates:
+            if candidate.move_id:
+                candidate.settle('posted', move=moves[candidate.move_id])
+
+    # -- values
+
+    def _header(self, item):
+        company = self.companies[item['company']]
+        return {
+            'company': company,
+            'journal': self.codes.journal(item['journal']),
+            'period': self.codes.period(company, item['date']),
+            'date': item['date'],
+            'description': item['description'],
+            'external_ref': item['external_ref'],
+            'document_date': item['document_date'],
+            'prepared_by': item['prepared_by'],
+            'reviewed_by': item['reviewed_by'],
+            'received_at': datetime.now(timezone.utc).replace(tzinfo=None),
+            }
+
+    def _build(self, candidate):
+        item = candidate.item
+        company = self.companies[item['company']]
+        lines = [self._line(company, item, line) for line in item['lines']]
+        if sum(l['debit'] - l['credit'] for l in lines):
+            raise Refusal('unbalanced', '%s / %s' % (
+                    sum(l['debit'] for l in lines),
+                    sum(l['credit'] for l in lines)))
+        candidate.values = {
+            **self._header(item),
+            **{name: item[name] for name in parsing.HEADER_ONLY},
+            'reverses': None,
+            'lines': [('create', lines)],
+            }
+
+    def _line(self, company, item, line):
+        amount = self.codes.amount(company, line['amount'])
+        zero = Decimal(0)
+        return {
+            'account': self.codes.account(company, item['date'], line),
+            'party': self.codes.party(line['party']),
+            'side': line['side'],
+            'debit': amount if line['side'] == 'D' else zero,
+            'credit': amount if line['side'] == 'C' else zero,
+            'second_currency': self.codes.currency(line['second_currency']),
+            'amount_second_currency': line['second_amount'],
+            **{name: line[name] for name in parsing.LINE_TEXTS},
+            }
+
+    def _build_red(self, candidate):
+        item = candidate.item
+        company = self.companies[item['company']]
+        original = self.codes.original(company, item['original_ref'])
+        if Counter(_mirror(original['lines'])) != Counter(
+                (a, s, amount, p) for a, s, amount, p in item['lines']):
+            raise Refusal('original_differs', item['original_ref'])
+        header = self._header(item)
+        candidate.original = original['id']
+        candidate.values = {
+            **header,
+            'external_kind': 'reversal',
+            'external_document': original['document'],
+            'business_number': original['business_number'],
+            'voucher_word': original['voucher_word'],
+            'business_date': original['business_date'],
+            'attachment_count': 0,
+            'reverses': original['id'],
+            }
+
+
+class Codes:
+    "Ids behind the codes of a call, looked up once, set-wise"
+
+    def __init__(self, companies, items):
+        self.cursor = Transaction().connection.cursor()
+        lines = [(companies[item['company']], line)
+            for item in items for line in item['lines']
+            if isinstance(line, dict)]
+        self._periods(
+            {(companies[item['company']], item['date']) for item in items})
+        self.digits = dict(self._all(
+                'SELECT c.id, y.digits FROM company_company c'
+                ' JOIN currency_currency y ON y.id = c.currency'))
+        self.journals = dict(self._all(
+                'SELECT code, id FROM account_journal WHERE code = ANY(%s)',
+                {item['journal'] for item in items}))
+        self.currencies = dict(self._all(
+                'SELECT code, id FROM currency_currency'
+                ' WHERE code = ANY(%s)',
+                {line['second_currency'] for _, line in lines}))
+        self.parties = dict(self._all(
+                'SELECT code, id FROM party_party'
+                ' WHERE code = ANY(%s) AND active',
+                {line['party'] for _, line in lines}))
+        self.accounts = {(company, code): rest
+            for company, code, *rest in self._all(
+                'SELECT company, code, id, type IS NOT NULL AND'
+                ' NOT COALESCE(closed, false), start_date, end_date,'
+                ' COALESCE(party_required, false) FROM account_account'
+                ' WHERE code = ANY(%s) AND company = ANY(%s)',
+                {line['account'] for _, line in lines},
+                {company for company, _ in lines})}
+        self._originals({(companies[item['company']], item['original_ref'])
+                for item in items if 'original_ref' in item})
+
+    def _all(self, query, *sets):
+        self.cursor.execute(query, [
+                [v for v in values if v is not None] for values in sets])
+        return self.cursor.fetchall()
+
+    def _periods(self, wanted):
+        self.periods, self.sequences = {}, {}
+        self.cursor.execute(
+            'SELECT w.company, w.day, p.id, p.state,'
+            ' COALESCE(p.move_sequence, f.move_sequence)'
+            ' FROM unnest(%s::int[], %s::date[]) AS w(company, day)'
+            ' JOIN account_fiscalyear f ON f.company = w.company'
+            ' JOIN account_period p ON p.fiscalyear = f.id'
+            ' AND w.day BETWEEN p.start_date AND p.end_date'
+            " WHERE p.type = 'standard'", [
+                [company for company, _ in wanted],
+                [day for _, day in wanted]])
+        for company, day, period, state, sequence in self.cursor.fetchall():
+            self.periods[company, day] = period, state
+            self.sequences[period] = sequence
+
+    def _originals(self, wanted):
+        self.originals = {}
+        if not wanted:
+            return
+        refs = {ref for _, ref in wanted}
+        self.cursor.execute(
+            'SELECT m.id, m.company, m.external_ref, m.business_number,'
+            ' m.voucher_word, m.business_date, m.reverses, r.external_ref'
+            ' FROM account_move m'
+            ' LEFT JOIN account_move r ON r.reverses = m.id'
+            ' WHERE m.external_ref = ANY(%s)', [list(refs)])
+        rows = {row[0]: row for row in self.cursor.fetchall()}
+        for move in reading.read('m.id = ANY(%s)', [list(rows)]):
+            (_, company, ref, number, word, day, reverses,
+                reversed_by) = rows[move['id']]
+            self.originals[company, ref] = {
+                **move,
+                'business_number': number,
+                'voucher_word': word,
+                'business_date': day,
+                'is_reversal': reverses is not None,
+                'reversed_by': reversed_by,
+                }
+
+    def journal(self, code):
+        return _known(self.journals, code, 'unknown_journal', code)
+
+    def period(self, company, day):
+        period, state = _known(
+            self.periods, (company, day), 'no_period', day.isoformat())
+        if state != 'open':
+            raise Refusal('period_closed', day.isoformat())
+        if self.sequences[period] is None:
+            raise Refusal('no_number_series', day.isoformat())
+        return period
+
+    def account(self, company, day, line):
+        code = line['account']
+        id_, posting, start, end, party_required = _known(
+            self.accounts, (company, code), 'unknown_account', code)
+        if (not posting or (start or date.min) > day
+                or (end or date.max) < day):
+            raise Refusal('account_not_posting', code)
+        if party_required and line['party'] is None:
+            raise Refusal('party_required', code)
+        if line['party'] is not None and not party_required:
+            raise Refusal('party_not_allowed', code)
+        return id_
+
+    def party(self, code):
+        if code is None:
+            return None
+        return _known(self.parties, code, 'unknown_party', code)
+
+    def currency(self, code):
+        if code is None:
+            return None
+        return _known(self.currencies, code, 'unknown_currency', code)
+
+    def amount(self, company, amount):
+        if amount != round(amount, self.digits[company]):
+            raise Refusal('bad_amount', str(amount))
+        return amount
+
+    def original(self, company, ref):
+        original = _known(
+            self.originals, (company, ref), 'original_missing', ref)
+        if original['state'] != 'posted':
+            raise Refusal('original_not_posted', ref)
+        if original['is_reversal']:
+            raise Refusal('original_is_reversal', ref)
+        if original['reversed_by'] is not None:
+            raise Refusal('already_reversed', original['reversed_by'])
+        return original
+
+
+def _known(table, key, code, detail):
+    try:
+        return table[key]
+    except KeyError:
+        raise Refusal(code, detail) from None
+
+
+def _open(candidates):
+    return [c for c in candidates if c.result is None]
+
+
+def _mirror(lines):
+    for account, side, amount, party in lines:
+        yield account, side, -Decimal(amount), party
+
+
+def _copy_red(group):
+    """Copies of the originals with negative amounts on the same sides.
+
+    As Move.cancel(reversal=False) makes them, but with our key, date and
+    period, and the lines in the original's order (copy() turns it round).
+    """
+    pool = Pool()
+    Move = pool.get('account.move')
+    Line = pool.get('account.move.line')
+    made, summaries = {}, {}
+    for candidate in group:
+        move, = Move.copy([Move(candidate.original)], default={
+                **candidate.values,
+                'origin': 'account.move,%s' % candidate.original,
+                'lines': None,
+                })
+        made[candidate.original] = move
+        summaries[candidate.original] = candidate.values['description']
+
+    def second(data):
+        amount = data['amount_second_currency']
+        return -amount if amount else amount
+    lines = Line.search(
+        [('move', 'in', list(made))], order=[('move', 'ASC'), ('id', 'ASC')])
+    Line.copy(lines, default={
+            'move': lambda data: made[data['move']].id,
+            'debit': lambda data: -data['debit'],
+            'credit': lambda data: -data['credit'],
+            'amount_second_currency': second,
+            'tax_lines.amount': lambda data: -data['amount'],
+            'origin': lambda data: 'account.move.line,%s' % data['id'],
+            'description': lambda data: summaries[data['move']],
+            })
+    return Move.browse([m.id for m in made.values()])
+
+
+@contextmanager
+def savepoint():
+    "Undo the block's writes, in the database and in Tryton's caches"
+    transaction = Transaction()
+    cursor = transaction.connection.cursor()
+    created = {
+        name: list(ids) for name, ids in transaction.create_records.items()}
+    cursor.execute('SAVEPOINT finbridge')
+    try:
+        yield
+    except (TransactionError, backend.DatabaseOperationalError):
+        raise  # the dispatcher starts the whole transaction again
+    except BaseException:
+        cursor.execute('ROLLBACK TO SAVEPOINT finbridge')
+        for cache in transaction.cache.values():
+            cache.clear()
+        transaction.counter += 1
+        transaction.create_records.clear()
+        transaction.create_records.update(created)
+        transaction.log_records.clear()
+        raise
+    cursor.execute('RELEASE SAVEPOINT finbridge')

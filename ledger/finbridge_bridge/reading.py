@@ -1,0 +1,119 @@
+# This file is part of finbridge's ledger module: GPL-3.0-or-later, see ../LICENSE.
+"""Moves as finance holds them, compactly: two statements whatever the number.
+
+A move is ``{'id', 'ref', 'number', 'date' (ISO), 'period', 'state', 'kind',
+'document', 'reverses' (key or None), 'lines'}``; a line is ``[account, side,
+amount, party]`` with the amount as text, signed on its own side (红字: < 0).
+"""
+from trytond.pool import Pool
+from trytond.transaction import Transaction
+
+from .refusals import Refusal
+
+_HEADS = '''
+SELECT m.id, m.external_ref, m.number, m.date, p.name, m.state,
+    m.external_kind, m.external_document, o.external_ref
+FROM account_move m
+JOIN account_period p ON p.id = m.period
+LEFT JOIN account_move o ON o.id = m.reverses
+WHERE '''
+_LINES = '''
+SELECT l.move, a.code,
+    CASE WHEN l.debit <> 0 THEN 'D' WHEN l.credit <> 0 THEN 'C'
+        ELSE COALESCE(l.side, 'D') END,
+    CASE WHEN l.debit <> 0 THEN l.debit ELSE l.credit END,
+    y.code
+FROM account_move_line l
+JOIN account_account a ON a.id = l.account
+LEFT JOIN party_party y ON y.id = l.party
+WHERE l.move = ANY(%s)
+ORDER BY l.move, l.id'''
+MAX_PAGE = 5000
+
+
+def check_caller():
+    "Only members of the integration group may use the bridge"
+    pool = Pool()
+    ModelData = pool.get('ir.model.data')
+    User = pool.get('res.user')
+    group = ModelData.get_id('finbridge_bridge', 'group_integration')
+    if Transaction().user != 0 and group not in User.get_groups():
+        raise Refusal('access_denied')
+
+
+def companies():
+    "Code -> id of the companies that the user may work for"
+    cursor = Transaction().connection.cursor()
+    cursor.execute(
+        'SELECT c.code, c.id FROM company_company c'
+        ' JOIN "res_user-company_company" u ON u.company = c.id'
+        ' WHERE u."user" = %s AND c.code IS NOT NULL', [Transaction().user])
+    return dict(cursor.fetchall())
+
+
+class Reading:
+    "Read-only methods of the bridge"
+
+    def find(self, company, refs):
+        return self._answer(company, lambda id_: read(
+                'm.company = %s AND m.external_ref = ANY(%s) ORDER BY m.id',
+                [id_, _texts(refs)]))
+
+    def period(self, company, period, after_id, limit):
+        limit = max(1, min(int(limit), MAX_PAGE))
+        return self._answer(company, lambda id_: read(
+                'm.company = %s AND p.name = %s AND m.id > %s'
+                ' AND m.external_ref IS NOT NULL'
+                ' ORDER BY m.id LIMIT %s',
+                [id_, _text(period), int(after_id), limit]))
+
+    def _answer(self, company, query):
+        try:
+            check_caller()
+            known = companies()
+            if company not in known:
+                raise Refusal('unknown_company', str(company))
+            return {'outcome': 'read', 'moves': query(known[company])}
+        except Refusal as refusal:
+            return {
+                'outcome': 'refused',
+                'code': refusal.code,
+                'detail': refusal.detail,
+                }
+
+
+def _text(value):
+    "A parameter that PostgreSQL can take; what it cannot hold matches nothing"
+    if not isinstance(value, str) or '\0' in value:
+        return ''
+    return value.encode('utf-8', 'replace').decode()
+
+
+def _texts(values):
+    return [_text(value) for value in values]
+
+
+def read(where, parameters):
+    "Moves for a condition on m (account_move) and p (account_period)"
+    cursor = Transaction().connection.cursor()
+    cursor.execute(_HEADS + where, parameters)
+    moves = {}
+    for (id_, ref, number, date, period, state, kind, document,
+            reverses) in cursor.fetchall():
+        moves[id_] = {
+            'id': id_,
+            'ref': ref,
+            'number': number,
+            'date': date.isoformat(),
+            'period': period,
+            'state': state,
+            'kind': kind,
+            'document': document,
+            'reverses': reverses,
+            'lines': [],
+            }
+    if moves:
+        cursor.execute(_LINES, [list(moves)])
+        for id_, account, side, amount, party in cursor.fetchall():
+            moves[id_]['lines'].append([account, side, str(amount), party])
+    return list(moves.values())
