@@ -23,6 +23,7 @@ from aiohttp import web
 from aiohttp.http_parser import RawRequestMessage
 
 MAX_BODY_BYTES = 1 << 30
+MAX_LINE_BYTES = 1 << 16  # five hundred keys in one query string
 HTML_BODY = (
     "<!DOCTYPE html><html><head><title>Error</title></head><body><h1>系统繁忙</h1>"
     "<p>The server encountered an internal error.</p></body></html>"
@@ -253,7 +254,9 @@ async def listen(handler: Handler, port: int) -> tuple[web.ServerRunner, int]:
     ) -> web.BaseRequest:
         return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY_BYTES)
 
-    runner = web.ServerRunner(web.Server(handler, request_factory=make, access_log=None), shutdown_timeout=1.0)
+    runner = web.ServerRunner(
+        web.Server(handler, request_factory=make, access_log=None, max_line_size=MAX_LINE_BYTES), shutdown_timeout=1.0
+    )
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     host_port = runner.addresses[0]
