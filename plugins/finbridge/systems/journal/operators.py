@@ -1,0 +1,12 @@
+"""The ledger's task of a flow."""
+
+from __future__ import annotations
+
+from finbridge.systems.operators import DeliverOperator
+
+
+class JournalDeliverOperator(DeliverOperator):
+    """Delivers the flow's vouchers to Journal."""
+
+
+DELIVER = JournalDeliverOperator

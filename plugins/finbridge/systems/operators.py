@@ -1,0 +1,196 @@
+"""What all operators share: open the hub and the flow, run one verb, return its counts.
+
+Operators only store at construction; everything is opened, read and imported inside ``execute``. A task returns counts,
+never documents: at most a few hundred bytes of XCom.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.sdk import BaseHook, BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from airflow.sdk import Context
+
+    from finbridge.core.flow import Flow
+    from finbridge.core.ports import Judge, Ledger, Source, Translator
+    from finbridge.hub import PostgresHub
+
+HUB_CONNECTION = "hub_default"
+Result = TypeVar("Result")
+
+
+def include_folder() -> Path:
+    """Where flows, mappings and expectations lie: ``FINBRIDGE_INCLUDE``, or ``include/`` beside ``plugins/``."""
+    given = os.environ.get("FINBRIDGE_INCLUDE")
+    return Path(given) if given else Path(__file__).resolve().parents[3] / "include"
+
+
+def flow_of(flow_id: str) -> Flow:
+    """A declared flow.
+
+    Raises:
+        GiveUp: there is no such flow.
+    """
+    from finbridge.core.errors import GiveUp
+    from finbridge.flows.config import load_flows
+
+    flows = load_flows(include_folder() / "flows")
+    if flow_id not in flows:
+        raise GiveUp("unknown_flow", f"没有该流程 / no flow {flow_id!r} in include/flows: {sorted(flows)}")
+    return flows[flow_id]
+
+
+@dataclass(kw_only=True)
+class OpenFlow:
+    """A flow with all that its verbs need, opened on first use."""
+
+    flow: Flow
+    hub: PostgresHub
+    worker: str
+    context: Context
+
+    @property
+    def run_id(self) -> str:
+        """Of the DAG run."""
+        return self.context["run_id"]
+
+    @cached_property
+    def translator(self) -> Translator:
+        """The flow's mapping, compiled."""
+        from finbridge.mapping import load_translator
+
+        return load_translator(include_folder() / "mappings" / self.flow.mapping)
+
+    @cached_property
+    def judge(self) -> Judge:
+        """The suites of expectations."""
+        from finbridge.quality import load_judge
+
+        return load_judge(include_folder() / "expectations")
+
+    @asynccontextmanager
+    async def source(self) -> AsyncIterator[Source]:
+        """The OA system, closed afterwards."""
+        source: Source = self._connect(self.flow.source_system, self.flow.source_connection)
+        try:
+            yield source
+        finally:
+            await source.close()
+
+    @asynccontextmanager
+    async def ledger(self) -> AsyncIterator[Ledger]:
+        """The finance system, closed afterwards."""
+        ledger: Ledger = self._connect(self.flow.target_system, self.flow.target_connection)
+        try:
+            yield ledger
+        finally:
+            await ledger.close()
+
+    def _connect(self, system: str, conn_id: str) -> Any:
+        from finbridge.systems import adapter_of
+        from finbridge.systems.hook import settings_of
+
+        settings = settings_of(BaseHook.get_connection(conn_id))
+        return adapter_of(system).connect(settings, tokens=self.hub.tokens, flow=self.flow)
+
+
+@contextmanager
+def opened(flow_id: str, hub_conn_id: str, context: Context) -> Iterator[OpenFlow]:
+    """The flow and the hub for one task. The worker's name is unique per try, so that leases tell tries apart."""
+    from finbridge.systems.hook import open_hub_of
+
+    worker = f"{context['ti'].task_id}@{socket.gethostname()}:{os.getpid()}"
+    with open_hub_of(BaseHook.get_connection(hub_conn_id)) as hub:
+        yield OpenFlow(flow=flow_of(flow_id), hub=hub, worker=worker, context=context)
+
+
+class FlowOperator(BaseOperator):
+    """Runs one verb of one flow and returns its counts.
+
+    Args:
+        flow_id: as in ``include/flows``.
+        hub_conn_id: Airflow connection of the hub's database.
+    """
+
+    def __init__(self, *, flow_id: str, hub_conn_id: str = HUB_CONNECTION, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.flow_id = flow_id
+        self.hub_conn_id = hub_conn_id
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Open, run, note. What a person must mend fails at once; everything else is tried again by Airflow."""
+        from finbridge.core.errors import GiveUp
+
+        try:
+            with opened(self.flow_id, self.hub_conn_id, context) as flow:
+                note = self.work(flow)
+        except GiveUp as error:
+            raise AirflowFailException(f"{error.code}: {error.staff} [{error.engineer}]") from error
+        self.log.info("%s %s: %s", self.flow_id, self.task_id, note)
+        return note
+
+    def work(self, flow: OpenFlow) -> dict[str, int]:
+        """The verb; counts come back."""
+        raise NotImplementedError
+
+
+def run_async(coroutine: Coroutine[Any, Any, Result]) -> Result:
+    """Run to the end on a fast event loop."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(coroutine)
+
+
+class DeliverOperator(FlowOperator):
+    """Resolves vouchers in doubt by key, reads each document a second time, posts, and stores the outcomes."""
+
+    ui_color = "#eafaea"
+
+    def work(self, flow: OpenFlow) -> dict[str, int]:
+        """Deliver what is due to whatever ledger the flow names."""
+        return run_async(_deliver(flow))
+
+
+async def _deliver(flow: OpenFlow) -> dict[str, int]:
+    from finbridge.flows import deliver
+
+    async with flow.source() as source, flow.ledger() as ledger:
+        report = await deliver(
+            flow=flow.flow,
+            hub=flow.hub,
+            source=source,
+            ledger=ledger,
+            translator=flow.translator,
+            worker=flow.worker,
+        )
+    return report.as_note()
+
+
+def operators_of(system: str) -> ModuleType:
+    """A slice's operators: ``COLLECT`` and ``WRITE_BACK`` of a source, ``DELIVER`` of a target.
+
+    Raises:
+        GiveUp: there is no such slice.
+    """
+    from finbridge.systems import adapter_of
+
+    if find_spec(f"finbridge.systems.{system}.operators") is None:
+        adapter_of(system)  # raises with the reason
+    return import_module(f"finbridge.systems.{system}.operators")

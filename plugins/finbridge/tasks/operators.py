@@ -1,0 +1,77 @@
+"""The two tasks that belong to no system: check before loading, and the final account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from finbridge.systems.operators import FlowOperator, OpenFlow
+from finbridge.tasks.run_note import NOTE_KEY, summary
+
+MAX_NAMED = 100
+
+
+class CheckOperator(FlowOperator):
+    """Plans, translates and lets Great Expectations judge the real rows; good ones become ready, bad ones are held.
+
+    Red only where a batch rule is broken: then nothing of that load is posted.
+    """
+
+    ui_color = "#fff7e0"
+
+    def work(self, flow: OpenFlow) -> dict[str, int]:
+        """Check everything that is due; results are stored in the hub."""
+        from finbridge.flows import check
+
+        return check(
+            flow=flow.flow,
+            hub=flow.hub,
+            translator=flow.translator,
+            judge=flow.judge,
+            worker=flow.worker,
+            run_id=flow.run_id,
+        ).as_note()
+
+
+class AccountOperator(FlowOperator):
+    """Green only if each document is posted, on its way, or stands in a named list.
+
+    Args:
+        noted: task ids whose counts go into the run's note.
+    """
+
+    ui_color = "#f3eaff"
+
+    def __init__(self, *, noted: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.noted = noted
+
+    def work(self, flow: OpenFlow) -> dict[str, int]:
+        """Note the run's counts; fail where a document stands nowhere, its id first."""
+        from finbridge.flows import account
+
+        ti = flow.context["ti"]
+        report = account(flow=flow.flow, hub=flow.hub)
+        if not report.green:
+            self.log.error(unexplained(report.unexplained_ids, ti.log_url))
+        counts = {name: ti.xcom_pull(task_ids=name) or {} for name in self.noted} | {self.task_id: report.as_note()}
+        ti.xcom_push(key=NOTE_KEY, value=summary(counts))
+        flow.hub.close_run(flow.run_id, flat(counts))
+        if not report.green:
+            raise AirflowFailException(unexplained(report.unexplained_ids, ti.log_url))
+        return report.as_note()
+
+
+def flat(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """``{"check": {"held": 1}}`` as ``{"check.held": 1}``: the form that the hub keeps."""
+    return {f"{task}.{name}": count for task, note in counts.items() for name, count in note.items()}
+
+
+def unexplained(document_ids: tuple[str, ...], link: str) -> str:
+    """What the failing task says first: the ids, then where to look."""
+    named = " ".join(document_ids[:MAX_NAMED])
+    rest = len(document_ids) - MAX_NAMED
+    more = f" … +{rest}" if rest > 0 else ""
+    return f"{named}{more}: 无法解释的单据 / documents that nothing explains: {len(document_ids)}. {link}"

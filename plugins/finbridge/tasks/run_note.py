@@ -1,0 +1,58 @@
+"""The note on a DAG run: what it moved, readable in the UI's list of runs. Counts only.
+
+A task has no way to write a note of its run, so the account task leaves the text in an XCom and a listener in the
+scheduler, which owns the run, puts it there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow.models.dagrun import DagRun
+
+NOTE_KEY = "note"
+ACCOUNT_TASK = "account"
+_LOG = logging.getLogger(__name__)
+_MAX_CHARS = 900
+
+
+def summary(counts: Mapping[str, Mapping[str, int]]) -> str:
+    """One line a task: its counts above zero."""
+    lines = []
+    for task, note in counts.items():
+        moved = " · ".join(f"{name} {count}" for name, count in note.items() if count)
+        lines.append(f"{task}: {moved or '—'}")
+    return "\n".join(lines)[:_MAX_CHARS]
+
+
+def put_note(dag_run: DagRun) -> bool:
+    """Copy the account task's text onto the run, inside the scheduler's own transaction. Whether there was one.
+
+    A failure is logged and undone to a savepoint: a note is no reason to disturb the scheduler.
+    """
+    from airflow.models.xcom import XComModel
+    from sqlalchemy import select
+    from sqlalchemy.orm import object_session
+
+    session = object_session(dag_run)
+    if session is None:
+        return False
+    try:
+        with session.begin_nested():
+            query = select(XComModel.value).where(
+                XComModel.dag_id == dag_run.dag_id,
+                XComModel.run_id == dag_run.run_id,
+                XComModel.task_id == ACCOUNT_TASK,
+                XComModel.key == NOTE_KEY,
+            )
+            text = session.scalar(query)
+            if not isinstance(text, str):
+                return False
+            dag_run.note = text
+        return True
+    except Exception:  # whatever it is, the run's state matters more than its note
+        _LOG.exception("no note for %s", dag_run.run_id)
+        return False

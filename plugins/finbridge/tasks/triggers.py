@@ -1,0 +1,121 @@
+"""The watcher of a flow: looks into the OA and the hub every few seconds and wakes the DAG while something is due.
+
+It only reads. A lost event heals at a later look; idle time makes no runs; no worker slot is held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow.sdk import BaseHook
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+
+from finbridge.tasks.watch import Seen, Watch
+
+if TYPE_CHECKING:
+    from finbridge.core.documents import DocumentRef
+    from finbridge.core.flow import Flow
+    from finbridge.core.ports import Source, Stage
+
+#: Due for this long although a run began since: something was put off or left behind.
+PATIENCE_SECONDS = 6.0
+#: No run began for this long after a wake-up: it was lost.
+LOST_SECONDS = 30.0
+_LONGEST_PAUSE_SECONDS = 30.0
+
+
+class WatchedHub(Protocol):
+    """The three questions that the watcher asks the hub."""
+
+    def unseen(self, flow_id: str, refs: Sequence[DocumentRef]) -> list[DocumentRef]: ...
+    def due(self, flow_id: str) -> dict[Stage, int]: ...
+    def last_run_started(self, flow_id: str) -> datetime | None: ...
+
+
+@dataclass(kw_only=True)
+class Lookout:
+    """One look: the OA's list over the wire, the hub in a thread, so that the triggerer's loop never waits."""
+
+    flow: Flow
+    source: Source
+    hub: WatchedHub
+
+    async def look(self) -> Seen:
+        """What is there to do now."""
+        now = await self.source.now()
+        since = (now - timedelta(seconds=self.flow.settle_seconds)).date()
+        refs: list[DocumentRef] = []
+        async for page in self.source.changed(since, now, self.flow.templates):
+            refs.extend(page)
+        return await asyncio.to_thread(self._ask_hub, refs)
+
+    def _ask_hub(self, refs: Sequence[DocumentRef]) -> Seen:
+        unseen = self.hub.unseen(self.flow.flow_id, refs) if refs else []
+        return Seen(
+            rows=frozenset((ref.document_id, ref.stamp) for ref in unseen),
+            due=sum(self.hub.due(self.flow.flow_id).values()),
+            last_started=self.hub.last_run_started(self.flow.flow_id),
+        )
+
+
+class DocumentsDueTrigger(BaseEventTrigger):
+    """Watcher of one flow.
+
+    Args:
+        flow_id: as in ``include/flows``.
+        hub_conn_id: Airflow connection of the hub's database.
+    """
+
+    def __init__(self, *, flow_id: str, hub_conn_id: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own is not annotated
+        self.flow_id = flow_id
+        self.hub_conn_id = hub_conn_id
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class path and arguments; no secret among them."""
+        arguments = {"flow_id": self.flow_id, "hub_conn_id": self.hub_conn_id}
+        return "finbridge.tasks.triggers.DocumentsDueTrigger", arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look, wake, rest; for ever. A watcher that ends would not come back, so no error ends it."""
+        watch = Watch(patience_seconds=PATIENCE_SECONDS, lost_seconds=LOST_SECONDS)
+        pause = 1.0
+        while True:
+            try:
+                async with self.opened() as lookout:
+                    while True:
+                        seen = await lookout.look()
+                        pause = lookout.flow.poll_seconds
+                        if watch.wakes(seen, time.monotonic()):
+                            payload = {"flow_id": self.flow_id, "rows": len(seen.rows), "due": seen.due}
+                            yield TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow's own is not annotated
+                        await asyncio.sleep(pause)
+            except Exception as error:  # OA, hub or network away: the next look may find them
+                self.log.warning("%s: could not look: %s: %s", self.flow_id, type(error).__name__, error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Lookout]:
+        """Flow, OA and hub, opened in threads where opening may wait."""
+        from finbridge.systems import adapter_of
+        from finbridge.systems.hook import open_hub_of, settings_of
+        from finbridge.systems.operators import flow_of
+
+        flow = await asyncio.to_thread(flow_of, self.flow_id)
+        settings = settings_of(await BaseHook.aget_connection(flow.source_connection))
+        hub = await asyncio.to_thread(open_hub_of, await BaseHook.aget_connection(self.hub_conn_id))
+        try:
+            source: Source = adapter_of(flow.source_system).connect(settings, tokens=hub.tokens, flow=flow)
+            try:
+                yield Lookout(flow=flow, source=source, hub=hub)
+            finally:
+                await source.close()
+        finally:
+            await asyncio.to_thread(hub.close)

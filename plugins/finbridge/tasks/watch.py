@@ -1,0 +1,57 @@
+"""When a wake-up is due: the level-triggered decision behind the watcher, without Airflow.
+
+An event is only a wake-up; what is to be done is a question to the hub. So the rule is simple and forgetful: news that
+no wake-up was given for wakes at once; anything that stays due for a while wakes again, however it came to stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Set
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What one look found.
+
+    ``rows`` are (document, stamp) pairs of the OA's list that the hub has not read yet; ``due`` the number of documents
+    that wait for a worker; ``last_started`` when a run began last, as the hub knows it (None: never).
+    """
+
+    rows: Set[Hashable]
+    due: int
+    last_started: object
+
+
+@dataclass(slots=True, kw_only=True)
+class Watch:
+    """Remembers the last wake-up. Times are seconds of a monotonic clock.
+
+    Args:
+        patience_seconds: what was known at the last wake-up and is still due wakes again after this.
+        lost_seconds: a wake-up after which no run began counts as lost after this.
+    """
+
+    patience_seconds: float
+    lost_seconds: float
+    _fired_at: float | None = None
+    _started_then: object = None
+    _signalled: Set[Hashable] = field(default_factory=frozenset)
+
+    def wakes(self, seen: Seen, now: float) -> bool:
+        """Whether this look is a reason for a run. A True is remembered as given."""
+        if not self._due(seen, now):
+            return False
+        self._fired_at = now
+        self._started_then = seen.last_started
+        self._signalled = frozenset(seen.rows)
+        return True
+
+    def _due(self, seen: Seen, now: float) -> bool:
+        if not seen.rows and not seen.due:
+            return False
+        if self._fired_at is None:
+            return True
+        if seen.last_started == self._started_then:
+            return now - self._fired_at >= self.lost_seconds
+        return bool(seen.rows - self._signalled) or now - self._fired_at >= self.patience_seconds

@@ -1,0 +1,39 @@
+"""What Airflow loads from this suite: listeners now, pages and menu entries as they come. Wiring only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.listeners import hookimpl
+from airflow.plugins_manager import AirflowPlugin
+
+if TYPE_CHECKING:
+    from airflow.models.dagrun import DagRun
+
+
+class RunNotes:
+    """Puts the counts of a finished run of ours into its note."""
+
+    @hookimpl
+    def on_dag_run_success(self, dag_run: DagRun, msg: str) -> None:  # noqa: ARG002  Airflow names the arguments
+        """Green runs."""
+        _note(dag_run)
+
+    @hookimpl
+    def on_dag_run_failed(self, dag_run: DagRun, msg: str) -> None:  # noqa: ARG002  Airflow names the arguments
+        """Red runs."""
+        _note(dag_run)
+
+
+def _note(dag_run: DagRun) -> None:
+    if dag_run.dag_id.endswith(("__wake", "__sweep")):
+        from finbridge.tasks.run_note import put_note
+
+        put_note(dag_run)
+
+
+class FinbridgePlugin(AirflowPlugin):
+    """The suite in Airflow."""
+
+    name = "finbridge"
+    listeners: list[Any] = [RunNotes()]

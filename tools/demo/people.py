@@ -1,0 +1,143 @@
+"""The company's people at the OA's own API: each acts with their own user id, as browsers and apps do.
+
+An application of their own (``employees``), so that its registration never disturbs the suite's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from tools.demo.claims import Claim
+
+APPROVER = "500"
+CASHIER = "600"
+_APPID = "employees"
+_SERVICE = "/api/workflow/paService/"
+_ATTEMPTS = 20
+
+
+class Refused(RuntimeError):
+    """The OA did not let a user do something; nothing was done."""
+
+
+class People:
+    """A session with the OA for all users."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base = base_url
+        self._token = ""
+        self._key: rsa.RSAPublicKey | None = None
+        self._ciphers: dict[str, str] = {}
+        self._http: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=30))
+        registration = await self._auth("regist", {"cpk": "123"})
+        key = serialization.load_der_public_key(base64.b64decode(registration["spk"]))
+        if not isinstance(key, rsa.RSAPublicKey):
+            raise Refused("the OA gave no RSA key")
+        self._key = key
+        answer = await self._auth("applytoken", {"secret": self._cipher(registration["secrit"]), "time": "36000"})
+        self._token = answer["token"]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._http is not None:
+            await self._http.close()
+
+    # ------------------------------------------------------------------ what people do
+
+    async def create(self, claim: Claim, *, submit: bool = True) -> str:
+        """The employee fills in a claim and sends it off (or keeps a draft). Returns the request id."""
+        answer = await self._call(
+            "doCreateRequest",
+            claim.creator,
+            {
+                "workflowId": claim.workflow_id,
+                "requestName": f"费用报销单-{claim.employee_name}-{claim.day.isoformat()}",
+                "mainData": _json(claim.main_data()),
+                "detailData": _json(claim.detail_data()),
+                "otherParams": _json({"isnextflow": 1 if submit else 0}),
+            },
+        )
+        return str(answer["data"]["requestid"])
+
+    async def resubmit(self, request_id: str, claim: Claim) -> None:
+        """The employee corrects a claim that came back and sends it off again."""
+        await self._call(
+            "submitRequest",
+            claim.creator,
+            {
+                "requestId": request_id,
+                "mainData": _json(claim.main_data()),
+                "detailData": _json(claim.detail_data(replace_rows=True)),
+            },
+        )
+
+    async def approve(self, request_id: str) -> None:
+        """The manager approves."""
+        await self._call("submitRequest", APPROVER, {"requestId": request_id, "remark": "同意"})
+
+    async def reject(self, request_id: str, by: str = APPROVER) -> None:
+        """The manager or the cashier sends a claim back."""
+        await self._call("rejectRequest", by, {"requestId": request_id, "remark": "请补充说明"})
+
+    async def withdraw(self, request_id: str, claim: Claim) -> None:
+        """The employee takes a claim back."""
+        await self._call("withdrawRequest", claim.creator, {"requestId": request_id, "remark": "撤回修改"})
+
+    async def pay(self, request_id: str) -> None:
+        """The cashier pays."""
+        await self._call("submitRequest", CASHIER, {"requestId": request_id, "remark": "已付款"})
+
+    # ------------------------------------------------------------------ the wire
+
+    async def _auth(self, name: str, headers: Mapping[str, str]) -> dict[str, Any]:
+        answer = await self._post(f"/api/ec/dev/auth/{name}", {"appid": _APPID, **headers}, {})
+        if not answer.get("status"):
+            raise Refused(f"{name}: {answer.get('msg')}")
+        return answer
+
+    async def _call(self, operation: str, user: str, form: Mapping[str, str]) -> dict[str, Any]:
+        headers = {"appid": _APPID, "token": self._token, "userid": self._cipher(user)}
+        answer = await self._post(_SERVICE + operation, headers, form)
+        if answer.get("code") != "SUCCESS":
+            raise Refused(f"{operation} by {user} on {form.get('requestId', 'new')}: {_json(answer)[:300]}")
+        return answer
+
+    async def _post(self, path: str, headers: Mapping[str, str], form: Mapping[str, str]) -> dict[str, Any]:
+        """A call; an OA that refuses the connection (it is being started again) is asked again for a while."""
+        if self._http is None:
+            raise Refused("not opened")
+        for attempt in range(_ATTEMPTS):
+            try:
+                async with self._http.post(self._base + path, headers=dict(headers), data=dict(form)) as answer:
+                    found: dict[str, Any] = await answer.json(content_type=None)
+                    return found
+            except aiohttp.ClientConnectorError:
+                if attempt + 1 == _ATTEMPTS:
+                    raise
+                await asyncio.sleep(0.5)
+        raise AssertionError("unreachable")
+
+    def _cipher(self, text: str) -> str:
+        if self._key is None:
+            raise Refused("not registered")
+        if text not in self._ciphers:
+            self._ciphers[text] = base64.b64encode(self._key.encrypt(text.encode(), padding.PKCS1v15())).decode()
+        return self._ciphers[text]
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
