@@ -8,6 +8,7 @@ A fault rule is data: ``{"endpoint": glob, "fault": name, "count": n | "probabil
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import random
 import signal
 import socket
@@ -16,7 +17,8 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import orjson
 from aiohttp import web
@@ -197,7 +199,7 @@ async def _hang(request: web.BaseRequest, seconds: float) -> None:
     """Stay silent until the caller has gone or the time is over."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
-    while (  # noqa: ASYNC110  aiohttp tells nobody that the peer has gone: its transport is the only sign
+    while (  # noqa: ASYNC110  # aiohttp announces no lost peer: its transport is the only sign
         loop.time() < end and request.transport is not None and not request.transport.is_closing()
     ):
         await asyncio.sleep(0.05)
@@ -267,6 +269,21 @@ def ready_line(**values: object) -> None:
     """Print the one line that says the server answers."""
     sys.stdout.write(orjson.dumps({"ready": True, **values}).decode() + "\n")
     sys.stdout.flush()
+
+
+def hold(folder: Path) -> IO[bytes]:
+    """Keep a data folder for this process: two servers over one file would each believe their own memory.
+
+    Raises:
+        SystemExit: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = (folder / "lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SystemExit(f"{folder} is in use by another process") from None
+    return lock
 
 
 async def until_signal() -> None:

@@ -12,7 +12,7 @@ from sandbox.journal.book import Book
 from sandbox.journal.control import Control
 from sandbox.journal.file import JournalFile
 from sandbox.journal.server import Access, Finance
-from sandbox.wire import listen, ready_line, until_signal
+from sandbox.wire import hold, listen, ready_line, until_signal
 
 
 def build(arguments: argparse.Namespace) -> Finance:
@@ -31,6 +31,7 @@ def build(arguments: argparse.Namespace) -> Finance:
 
 async def serve(arguments: argparse.Namespace) -> None:
     """Listen on both ports until a signal; then write what is left and go."""
+    lock = hold(arguments.data)
     finance = build(arguments)
     runner, port = await listen(finance.handle, arguments.port)
     control, control_port = await listen(Control(finance).handle, arguments.control_port)
@@ -39,6 +40,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     await runner.cleanup()
     await control.cleanup()
     await finance.file.close()
+    lock.close()
 
 
 def main() -> None:

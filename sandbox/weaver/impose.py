@@ -36,9 +36,13 @@ def define_workflow(engine: Engine, spec: Mapping[str, Any]) -> Workflow:
         "main_table": spec.get("main_table", f"formtable_main_{spec['id']}"),
         "main": [_column(item) for item in spec.get("main", [])],
         "details": {table: [_column(c) for c in columns] for table, columns in spec.get("details", {}).items()},
-        "nodes": spec.get("nodes") or _standard_nodes(engine),
+        "nodes": spec.get("nodes") or _nodes(engine.workflows["101"]),
         "creator_withdraws_at": spec.get("creator_withdraws_at", ["2", "3"]),
     }
+    if not all(str(node["id"]).isdigit() for node in form["nodes"]):
+        raise BadItem("node ids are numeric")
+    if {0, 3} - {int(node["type"]) for node in form["nodes"]}:
+        raise BadItem("a graph needs a node of type 0 and one of type 3")
     workflow = workflow_from({**spec, "id": str(spec["id"])}, form)
     _keep(engine, workflow, {**spec, "id": workflow.id}, form)
     return workflow
@@ -57,9 +61,8 @@ def _column(item: object) -> list[str]:
     raise BadItem(f"not a column: {item!r}")
 
 
-def _standard_nodes(engine: Engine) -> list[dict[str, object]]:
-    claim = engine.workflows["101"]
-    return [{"id": n.id, "name": n.name, "type": n.type, "operator": n.operator} for n in claim.nodes]
+def _nodes(workflow: Workflow) -> list[dict[str, object]]:
+    return [{"id": n.id, "name": n.name, "type": n.type, "operator": n.operator} for n in workflow.nodes]
 
 
 def impose(engine: Engine, items: list[dict[str, Any]]) -> list[str]:
@@ -82,10 +85,17 @@ def _check(engine: Engine, item: Mapping[str, Any]) -> None:
         if not str(item.get("workflow_id", "")).isdigit():
             raise BadItem(f"a new request needs a numeric workflow_id: {item.get('key')!r}")
         workflow = define_workflow(engine, {"id": item["workflow_id"], "grows": True})
+    int(item.get("node_type", APPROVE))
+    if not all(isinstance(rows, list) and all(isinstance(r, dict) for r in rows) for rows in _tables(item).values()):
+        raise BadItem(f"details are lists of objects: {item.get('key')!r}")
     _check_columns(engine, workflow, item)
     for row in item.get("log", []):
         if not {"node", "operate_type", "operator", "date", "time"} <= set(row):
             raise BadItem(f"a log row lacks something: {row!r}")
+
+
+def _tables(item: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(item.get("details", {}))
 
 
 def _check_columns(engine: Engine, workflow: Workflow, item: Mapping[str, Any]) -> None:
@@ -113,6 +123,12 @@ def _grow(engine: Engine, workflow: Workflow, main: list[str], details: Mapping[
     spec = {
         "id": workflow.id,
         "name": workflow.name,
+        "type_id": workflow.type_id,
+        "type_name": workflow.type_name,
+        "form_id": workflow.form_id,
+        "main_table": workflow.main_table,
+        "nodes": _nodes(workflow),
+        "creator_withdraws_at": sorted(workflow.creator_withdraws_at),
         "grows": True,
         "main": plus(workflow.main, main),
         "details": {table: plus(workflow.details.get(table, {}), details.get(table, [])) for table in tables},

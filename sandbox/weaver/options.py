@@ -39,7 +39,7 @@ class Options:
             if kind is None:
                 raise BadOption(f"unknown option {name!r}; known: {', '.join(kinds)}")
             if kind is float and isinstance(value, int) and not isinstance(value, bool):
-                value = float(value)  # noqa: PLW2901  JSON writes 2.0 as 2
+                value = float(value)  # noqa: PLW2901  # JSON writes 2.0 as 2
             if type(value) is not kind:
                 raise BadOption(f"option {name!r} wants {kind.__name__}")
             converted[name] = value

@@ -128,7 +128,7 @@ class Store:
         waiting, self._waiting = self._waiting, None
         try:
             self._write()
-        except sqlite3.Error as error:
+        except Exception as error:
             sys.stderr.write(f"commit failed, stopping: {error}\n")
             sys.stderr.flush()
             os._exit(1)
