@@ -7,61 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from finbridge.tasks.watch import Seen, Watch
+from finbridge.tasks.watch import Lookout, Watch
 
 if TYPE_CHECKING:
-    from finbridge.core.documents import DocumentRef
-    from finbridge.core.flow import Flow
-    from finbridge.core.ports import Source, Stage
+    from finbridge.core.ports import Source
 
 #: Due for this long although a run began since: something was put off or left behind.
 PATIENCE_SECONDS = 6.0
 #: No run began for this long after a wake-up: it was lost.
 LOST_SECONDS = 30.0
 _LONGEST_PAUSE_SECONDS = 30.0
-
-
-class WatchedHub(Protocol):
-    """The three questions that the watcher asks the hub."""
-
-    def unseen(self, flow_id: str, refs: Sequence[DocumentRef]) -> list[DocumentRef]: ...
-    def due(self, flow_id: str) -> dict[Stage, int]: ...
-    def last_run_started(self, flow_id: str) -> datetime | None: ...
-
-
-@dataclass(kw_only=True)
-class Lookout:
-    """One look: the OA's list over the wire, the hub in a thread, so that the triggerer's loop never waits."""
-
-    flow: Flow
-    source: Source
-    hub: WatchedHub
-
-    async def look(self) -> Seen:
-        """What is there to do now."""
-        now = await self.source.now()
-        since = (now - timedelta(seconds=self.flow.settle_seconds)).date()
-        refs: list[DocumentRef] = []
-        async for page in self.source.changed(since, now, self.flow.templates):
-            refs.extend(page)
-        return await asyncio.to_thread(self._ask_hub, refs)
-
-    def _ask_hub(self, refs: Sequence[DocumentRef]) -> Seen:
-        unseen = self.hub.unseen(self.flow.flow_id, refs) if refs else []
-        return Seen(
-            rows=frozenset((ref.document_id, ref.stamp) for ref in unseen),
-            due=sum(self.hub.due(self.flow.flow_id).values()),
-            last_started=self.hub.last_run_started(self.flow.flow_id),
-        )
 
 
 class DocumentsDueTrigger(BaseEventTrigger):

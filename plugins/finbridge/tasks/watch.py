@@ -1,4 +1,4 @@
-"""When a wake-up is due: the level-triggered decision behind the watcher, without Airflow.
+"""When a wake-up is due: the look and the level-triggered decision behind the watcher, without Airflow.
 
 An event is only a wake-up; what is to be done is a question to the hub. So the rule is simple and forgetful: news that
 no wake-up was given for wakes at once; anything that stays due for a while wakes again, however it came to stay.
@@ -6,8 +6,15 @@ no wake-up was given for wakes at once; anything that stays due for a while wake
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Set
+import asyncio
+from collections.abc import Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from finbridge.core.documents import DocumentRef
+from finbridge.core.flow import Flow
+from finbridge.core.ports import Source, Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,3 +62,37 @@ class Watch:
         if seen.last_started == self._started_then:
             return now - self._fired_at >= self.lost_seconds
         return bool(seen.rows - self._signalled) or now - self._fired_at >= self.patience_seconds
+
+
+class WatchedHub(Protocol):
+    """The three questions that the watcher asks the hub."""
+
+    def unseen(self, flow_id: str, refs: Sequence[DocumentRef]) -> list[DocumentRef]: ...
+    def due(self, flow_id: str) -> Mapping[Stage, int]: ...
+    def last_run_started(self, flow_id: str) -> datetime | None: ...
+
+
+@dataclass(kw_only=True)
+class Lookout:
+    """One look: the OA's list over the wire, the hub in a thread, so that the triggerer's loop never waits."""
+
+    flow: Flow
+    source: Source
+    hub: WatchedHub
+
+    async def look(self) -> Seen:
+        """What is there to do now."""
+        now = await self.source.now()
+        since = (now - timedelta(seconds=self.flow.settle_seconds)).date()
+        refs: list[DocumentRef] = []
+        async for page in self.source.changed(since, now, self.flow.templates):
+            refs.extend(page)
+        return await asyncio.to_thread(self._ask_hub, refs)
+
+    def _ask_hub(self, refs: Sequence[DocumentRef]) -> Seen:
+        unseen = self.hub.unseen(self.flow.flow_id, refs) if refs else []
+        return Seen(
+            rows=frozenset((ref.document_id, ref.stamp) for ref in unseen),
+            due=sum(self.hub.due(self.flow.flow_id).values()),
+            last_started=self.hub.last_run_started(self.flow.flow_id),
+        )

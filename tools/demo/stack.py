@@ -1,0 +1,254 @@
+"""Everything the demo runs on: two PostgreSQL servers, the OA's stand-in, the ledger, the hub and Airflow.
+
+Started in parallel where one does not need the other, stopped in order whatever happens. What an earlier demo left
+behind when it was killed is ended first; state is fresh each time, only the ledger's template is kept.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
+
+import psutil
+from finbridge.cli.stack.airflow import Airflow
+from finbridge.cli.stack.ledger import LedgerServer, demo_spec
+from finbridge.cli.stack.postgres import HOST, Postgres, free_port
+from finbridge.cli.stack.processes import ManagedProcess
+from finbridge.hub import PostgresHub, ensure_roles, migrate, open_hub
+from finbridge.mapping.codes import read_code_files
+from finbridge.tasks.settings import ConnectionRow, Settings, read_settings
+
+PROJECT = Path(__file__).resolve().parents[2]
+SETTINGS_FILE = PROJECT / "airflow_settings.yaml"
+FLOW_ID = "weaver_tryton__expense_claim"
+CODES = PROJECT / "include" / "codes" / "weaver_tryton"
+AIRFLOW_PORT = 8080
+_MAX_INSTANCES = 9
+MARK = "FINBRIDGE_DEMO"
+
+Say = Callable[[str], None]
+
+
+class StackFailed(RuntimeError):
+    """A part did not come up."""
+
+
+class Stack:
+    """One demo's servers.
+
+    Args:
+        state: folder of this demo; it is emptied at the start.
+        say: takes lines of progress.
+        airflow_environment: more variables for Airflow's processes (crash points under test).
+    """
+
+    def __init__(self, state: Path, say: Say, *, airflow_environment: Mapping[str, str] | None = None) -> None:
+        self.state = state
+        self.say = say
+        self.settings: Settings = read_settings(SETTINGS_FILE)
+        self._extra = dict(airflow_environment or {})
+        self._ports = {row.conn_id: _free_or_other(row.port or 0) for row in self.settings.connections}
+        self.suite = Postgres(state / "suite", port=self._ports["hub_default"])
+        self.ledger_postgres = Postgres(state / "ledger-postgres")
+        self.ledger: LedgerServer | None = None
+        self.weaver = ManagedProcess(
+            "weaver",
+            [
+                *(sys.executable, "-m", "sandbox.weaver"),
+                *("--port", str(self._ports["weaver_default"]), "--data", str(state / "weaver")),
+            ],
+            log=state / "weaver.log",
+            cwd=PROJECT,
+        )
+        self.control_url = ""
+        self.airflow: Airflow | None = None
+        self.seconds: dict[str, float] = {}
+        self._owner_password = secrets.token_urlsafe(18)
+        self._airflow_password = secrets.token_urlsafe(18)
+
+    # ------------------------------------------------------------------ life
+
+    def start(self) -> None:
+        """Start everything; returns when all of it answers.
+
+        Raises:
+            StackFailed: a part did not come up; its own message follows.
+        """
+        self.state.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(max_workers=3) as pool:
+            futures = [
+                pool.submit(self._timed, "OA stand-in", self._start_weaver),
+                pool.submit(self._timed, "ledger (Tryton)", self._start_ledger),
+                pool.submit(self._timed, "hub and Airflow", self._start_suite),
+            ]
+            _first_failure(futures)
+
+    def stop(self) -> None:
+        """Stop everything that was started, the makers of work first. Goes on after a failure of one part."""
+        parts: list[Callable[[], object]] = [self.weaver.stop, self.suite.stop, self.ledger_postgres.stop]
+        if self.ledger is not None:
+            parts.insert(0, self.ledger.stop)
+        if self.airflow is not None:
+            parts.insert(0, self.airflow.stop)
+        for part in parts:
+            try:
+                part()
+            except Exception as error:  # whatever it is, the other parts must be stopped
+                self.say(f"while stopping: {type(error).__name__}: {error}")
+
+    def _timed(self, name: str, work: Callable[[], None]) -> None:
+        begin = time.monotonic()
+        try:
+            work()
+        except Exception as error:
+            raise StackFailed(f"{name}: {error}") from error
+        self.seconds[name] = time.monotonic() - begin
+        self.say(f"{name} ready after {self.seconds[name]:.0f} s")
+
+    # ------------------------------------------------------------------ parts
+
+    def _start_weaver(self) -> None:
+        ready = self.weaver.start().wait_ready(60)
+        self.control_url = f"http://{HOST}:{ready['control_port']}"
+
+    def _start_ledger(self) -> None:
+        self.ledger_postgres.start()
+        row = self._row("tryton_default")
+        self.ledger = LedgerServer(
+            self.state / "ledger",
+            self.ledger_postgres,
+            spec=demo_spec(password=row.password or ""),
+            port=self._ports["tryton_default"],
+            database=str(row.extra["database"]),
+            say=self.say,
+        )
+        self.ledger.start()
+
+    def _start_suite(self) -> None:
+        self.suite.start()
+        row = self._row("hub_default")
+        ensure_roles(self.suite.dsn("postgres"), owner_password=self._owner_password, app_password=row.password or "")
+        self.suite.create_database(row.schema or "hub", owner="hub_owner")
+        migrate(self.suite.dsn(row.schema or "hub", "hub_owner", self._owner_password))
+        with self.open_hub() as hub:
+            loaded = hub.load_codes(FLOW_ID, read_code_files(CODES), maker="demo", checker="demo-checker")
+        self.say(f"hub migrated, {loaded} rows of code tables loaded")
+        self.suite.ensure_role("airflow", self._airflow_password)
+        self.suite.create_database("airflow", owner="airflow")
+        self.airflow = Airflow(
+            project=PROJECT,
+            state=self.state / "airflow",
+            metadata=f"postgresql+psycopg2://airflow:{self._airflow_password}@{HOST}:{self.suite.port}/airflow",
+            port=_free_or_other(AIRFLOW_PORT),
+            instance_name="finbridge 报销入账演示",
+            environment={**self.overrides(), **self._extra},
+        )
+        self.airflow.prepare(SETTINGS_FILE, lambda text: self.say(f"Airflow: {text}"))
+        self.airflow.start()
+        self.airflow.wait_healthy(lambda text: self.say(f"Airflow: {text}"))
+
+    # ------------------------------------------------------------------ use
+
+    def open_hub(self) -> PostgresHub:
+        """The hub as the product opens it."""
+        row = self._row("hub_default")
+        dsn = self.suite.dsn(row.schema or "hub", row.login or "hub_app", row.password)
+        return open_hub(dsn, secret=str(row.extra.get("token_secret", "")))
+
+    @property
+    def oa_url(self) -> str:
+        """Where people reach the OA."""
+        return f"http://{HOST}:{self._ports['weaver_default']}"
+
+    def connection(self, conn_id: str) -> ConnectionRow:
+        """A connection of the settings file with the port that it really has."""
+        return replace(self._row(conn_id), port=self._ports[conn_id])
+
+    def overrides(self) -> dict[str, str]:
+        """``AIRFLOW_CONN_<ID>`` for each connection whose port of the file was taken."""
+        return {
+            f"AIRFLOW_CONN_{row.conn_id.upper()}": self.connection(row.conn_id).as_json()
+            for row in self.settings.connections
+            if row.port != self._ports[row.conn_id]
+        }
+
+    def _row(self, conn_id: str) -> ConnectionRow:
+        return next(row for row in self.settings.connections if row.conn_id == conn_id)
+
+
+def _first_failure(futures: list[Future[None]]) -> None:
+    """Wait for all, but no longer than the first failure."""
+    done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+    for future in done:
+        future.result()
+
+
+def _free_or_other(port: int) -> int:
+    """The port, or a free one where it is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):
+            probe.bind((HOST, port))
+            return port or int(probe.getsockname()[1])
+    return free_port()
+
+
+# ---------------------------------------------------------------------- the state folder
+
+
+def take_folder(root: Path) -> tuple[Path, IO[str]]:
+    """An empty state folder that no other demo uses, and the lock that keeps it ours.
+
+    What a demo that was killed left running in it is ended first.
+
+    Raises:
+        StackFailed: nine demos run already.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    for number in range(1, _MAX_INSTANCES + 1):
+        name = "demo" if number == 1 else f"demo-{number}"
+        lock = (root / f"{name}.lock").open("w", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            continue
+        folder = root / name
+        end_leftovers(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        os.environ[MARK] = str(folder.resolve())  # every process started from here on inherits it
+        return folder, lock
+    raise StackFailed(f"{_MAX_INSTANCES} demos are running in {root}")
+
+
+def end_leftovers(folder: Path) -> list[int]:
+    """SIGKILL to what a demo in this very folder left when its conductor died: its mark is in their environment."""
+    mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    ended = []
+    for process in psutil.process_iter():
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            if process.pid not in mine and process.environ().get(MARK) == str(folder.resolve()):
+                process.send_signal(signal.SIGKILL)
+                ended.append(process.pid)
+    return ended
+
+
+def write_facts(folder: Path, facts: Mapping[str, object]) -> None:
+    """What people and tests need to find the running demo; readable by its owner only."""
+    path = folder / "demo.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
