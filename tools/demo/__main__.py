@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import signal
 import sys
 from collections import Counter
@@ -22,8 +21,8 @@ INTERRUPTED = 130
 TARGET_P95_SECONDS = 15.0
 
 
-class Interrupted(BaseException):
-    """Ctrl-C or SIGTERM: stop everything and go."""
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM: stop everything and go. Of this kind, because an event loop lets nothing else through."""
 
 
 def main() -> int:
@@ -133,5 +132,4 @@ def _tell_where(stack: Stack) -> None:
 
 
 if __name__ == "__main__":
-    os.umask(0o077)
     sys.exit(main())

@@ -79,7 +79,7 @@ def final_states(entries: Iterable[Entry], held: Mapping[str, str]) -> Counter[s
         if request in held and entry["node"] == POSTING_NODE:
             states["held with a reason 挂起"] += 1
         elif entry["node"] == DRAFT_NODE:
-            states[_CAME_BACK.get(entry["kind"], "draft 草稿")] += 1
+            states[_CAME_BACK.get(str(entry["kind"]), "draft 草稿")] += 1
         else:
             states[_STANDS.get(entry["node"], entry["node"])] += 1
     return states

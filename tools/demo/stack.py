@@ -9,14 +9,15 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import queue
 import secrets
 import shutil
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -88,16 +89,22 @@ class Stack:
             StackFailed: a part did not come up; its own message follows.
         """
         self.state.mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(max_workers=3) as pool:
-            futures = [
-                pool.submit(self._timed, "OA stand-in", self._start_weaver),
-                pool.submit(self._timed, "ledger (Tryton)", self._start_ledger),
-                pool.submit(self._timed, "hub and Airflow", self._start_suite),
-            ]
-            _first_failure(futures)
+        parts = {
+            "OA stand-in": self._start_weaver,
+            "ledger (Tryton)": self._start_ledger,
+            "hub and Airflow": self._start_suite,
+        }
+        ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        for name, work in parts.items():  # daemons: an interrupted start does not wait for a ledger that is being made
+            threading.Thread(target=self._timed, args=(name, work, ended), daemon=True).start()
+        for _ in parts:
+            error = _next(ended)
+            if error is not None:
+                raise error
 
     def stop(self) -> None:
         """Stop everything that was started, the makers of work first. Goes on after a failure of one part."""
+        self.say("stopping Airflow, ledger, OA and databases")
         parts: list[Callable[[], object]] = [self.weaver.stop, self.suite.stop, self.ledger_postgres.stop]
         if self.ledger is not None:
             parts.insert(0, self.ledger.stop)
@@ -108,15 +115,21 @@ class Stack:
                 part()
             except Exception as error:  # whatever it is, the other parts must be stopped
                 self.say(f"while stopping: {type(error).__name__}: {error}")
+        while end_leftovers(self.state):  # what an interrupted start was just starting
+            time.sleep(0.1)
 
-    def _timed(self, name: str, work: Callable[[], None]) -> None:
+    def _timed(self, name: str, work: Callable[[], None], ended: queue.SimpleQueue[BaseException | None]) -> None:
         begin = time.monotonic()
         try:
             work()
         except Exception as error:
-            raise StackFailed(f"{name}: {error}") from error
+            failure = StackFailed(f"{name}: {error}")
+            failure.__cause__ = error
+            ended.put(failure)
+            return
         self.seconds[name] = time.monotonic() - begin
         self.say(f"{name} ready after {self.seconds[name]:.0f} s")
+        ended.put(None)
 
     # ------------------------------------------------------------------ parts
 
@@ -189,11 +202,11 @@ class Stack:
         return next(row for row in self.settings.connections if row.conn_id == conn_id)
 
 
-def _first_failure(futures: list[Future[None]]) -> None:
-    """Wait for all, but no longer than the first failure."""
-    done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-    for future in done:
-        future.result()
+def _next(ended: queue.SimpleQueue[BaseException | None]) -> BaseException | None:
+    """The next part's end; awake often enough for a signal to get through."""
+    while True:
+        with suppress(queue.Empty):
+            return ended.get(timeout=0.2)
 
 
 def _free_or_other(port: int) -> int:
