@@ -1,0 +1,110 @@
+"""Flow files: `include/flows/*.yaml` to `finbridge.core.flow.Flow`. Importing this loads neither DuckDB nor pandas."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from finbridge.core.documents import EventKind
+from finbridge.core.flow import Company, Flow, LogRule, WriteBackRule
+from finbridge.mapping.yamlfile import ConfigError, YamlFile
+
+_ANYTHING = ".*"
+
+
+def load_flow(path: Path) -> Flow:
+    """Read and validate one flow file.
+
+    Raises:
+        ConfigError: names file, line and field, and says what to do.
+    """
+    file = YamlFile(path, "flow.schema.json")
+    data = file.data
+    plan = data["posting_plan"]
+    company = data["company"]
+    back = data.get("write_back")
+    _check_makes(file, plan)
+    return Flow(
+        flow_id=data["flow"],
+        source_system=data["source"]["system"],
+        source_connection=data["source"]["connection"],
+        target_system=data["target"]["system"],
+        target_connection=data["target"]["connection"],
+        document_type=data["document_type"],
+        templates=frozenset(data["templates"]),
+        companies={code: _company(file, code, part) for code, part in data["companies"].items()},
+        company_field=company.get("field", ""),
+        company_constant=_constant(file, company, data["companies"]),
+        business_number_field=data["business_number"],
+        personal_fields=tuple(data.get("personal", ())),
+        mapping=data["mapping"],
+        documents_suite=data["suites"]["documents"],
+        vouchers_suite=data["suites"]["vouchers"],
+        log_rules=tuple(_rule(file, index, part) for index, part in enumerate(plan["log"])),
+        makes={EventKind(event): kind for event, kind in plan["makes"].items()},
+        write_back=WriteBackRule(**back) if back else None,
+        extra=data.get("extra", {}),
+        **data.get("schedule", {}),
+    )
+
+
+def load_flows(folder: Path) -> dict[str, Flow]:
+    """All ``*.yaml`` of a folder by flow id, in order of file name.
+
+    Raises:
+        ConfigError: a file is wrong, or two files declare the same flow.
+    """
+    flows: dict[str, Flow] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        flow = load_flow(path)
+        if flow.flow_id in flows:
+            raise ConfigError(path, 1, "flow", f"流程编号重复 / {flow.flow_id} stands in another file too. Rename one.")
+        flows[flow.flow_id] = flow
+    return flows
+
+
+def _company(file: YamlFile, code: str, part: Mapping[str, str]) -> Company:
+    try:
+        ZoneInfo(part["time_zone"])
+    except (ValueError, OSError):  # not a key, or no such zone
+        raise file.error(
+            ("companies", code, "time_zone"),
+            f"没有这个时区 / no time zone {part['time_zone']}. Use e.g. Asia/Shanghai.",
+        ) from None
+    return Company(code=code, **part)
+
+
+def _constant(file: YamlFile, company: Mapping[str, str], served: Mapping[str, Any]) -> str | None:
+    constant = company.get("constant")
+    if constant is not None and constant not in served:
+        raise file.error(
+            ("company", "constant"), f"不在所服务的公司之内 / {constant} is not served. Add it under companies."
+        )
+    return constant
+
+
+def _rule(file: YamlFile, index: int, part: Mapping[str, str]) -> LogRule:
+    return LogRule(
+        event=EventKind(part["event"]),
+        **{name: _pattern(file, index, name, part.get(name, _ANYTHING)) for name in ("node", "operation", "operator")},
+    )
+
+
+def _pattern(file: YamlFile, index: int, name: str, text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        where = ("posting_plan", "log", index, name)
+        raise file.error(where, f"正则表达式错误 / not a regular expression: {error.msg}. Mend it.") from None
+
+
+def _check_makes(file: YamlFile, plan: Mapping[str, Any]) -> None:
+    """An event that makes a voucher must be one that some rule gives."""
+    given = {rule["event"] for rule in plan["log"]}
+    for event in plan["makes"]:
+        if event not in given:
+            where = ("posting_plan", "makes", event)
+            raise file.error(where, f"没有规则产生 / no log rule gives {event}. Add a rule or take this away.")

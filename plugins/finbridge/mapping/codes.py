@@ -1,0 +1,99 @@
+"""Code tables 对照表: read from CSV, cut into ranges that never overlap, so that a look-up finds one row or none."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from datetime import date
+from itertools import groupby, pairwise
+from operator import attrgetter
+from pathlib import Path
+
+from finbridge.core.ports import CodeRow
+from finbridge.mapping.yamlfile import ConfigError
+
+COLUMNS = ("table", "company", "code", "target", "valid_from", "valid_to")
+OPTIONAL_COLUMNS = ("note",)
+OPEN_END = date(9999, 12, 31)
+#: (table, company, code, target or None where two rows disagree, from, to)
+CodeRange = tuple[str, str, str, str | None, date, date]
+
+
+def read_code_files(folder: Path) -> list[CodeRow]:
+    """All ``*.csv`` of a folder in order of name. Columns: table, company, code, target, valid_from, valid_to[, note].
+
+    Raises:
+        ConfigError: names file, line and column.
+    """
+    rows: list[CodeRow] = []
+    for path in sorted(folder.glob("*.csv")):
+        rows.extend(_read(path))
+    return rows
+
+
+def _read(path: Path) -> list[CodeRow]:
+    with path.open(encoding="utf-8-sig", newline="") as file:  # Excel writes a byte order mark
+        reader = csv.DictReader(file, strict=True)
+        names = tuple(reader.fieldnames or ())
+        unknown = [name for name in names if name not in (*COLUMNS, *OPTIONAL_COLUMNS)]
+        missing = [name for name in COLUMNS if name not in names]
+        if unknown or missing:
+            wrong = ", ".join((*unknown, *missing))
+            raise ConfigError(path, 1, wrong, f"列名不对 / wrong header. The columns are {', '.join(COLUMNS)}[, note].")
+        return [_row(path, reader.line_num, line) for line in reader]
+
+
+def _row(path: Path, line: int, values: dict[str, str]) -> CodeRow:
+    if None in values or None in values.values():
+        raise ConfigError(path, line, "(row)", "列数不对 / wrong number of columns in this row.")
+    for name in ("table", "code", "target", "valid_from"):
+        if not values[name] or values[name] != values[name].strip():
+            raise ConfigError(path, line, name, "空白 / blank, or blanks around the value. Mend the cell.")
+    start = _day(path, line, "valid_from", values["valid_from"])
+    end = _day(path, line, "valid_to", values["valid_to"]) if values["valid_to"] else None
+    if end is not None and end <= start:
+        raise ConfigError(path, line, "valid_to", "不晚于起始日 / not after valid_from (the end day is exclusive).")
+    return CodeRow(
+        table=values["table"],
+        company=values["company"],
+        code=values["code"],
+        target=values["target"],
+        valid_from=start,
+        valid_to=end,
+    )
+
+
+def _day(path: Path, line: int, name: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(path, line, name, "不是日期 / not a day; write yyyy-MM-dd.") from None
+
+
+def ranges(rows: Iterable[CodeRow]) -> list[CodeRange]:
+    """Cut the rows of each code at every border; where rows with different targets overlap, the target is None."""
+    key = attrgetter("table", "company", "code")
+    cut: list[CodeRange] = []
+    for (table, company, code), group in groupby(sorted(set(rows), key=lambda r: (*key(r), r.valid_from)), key=key):
+        cut.extend((table, company, code, *piece) for piece in _pieces(list(group)))
+    return cut
+
+
+def _pieces(rows: Sequence[CodeRow]) -> list[tuple[str | None, date, date]]:
+    if len(rows) == 1:
+        return [(rows[0].target, rows[0].valid_from, rows[0].valid_to or OPEN_END)]
+    spans = [(row.valid_from, row.valid_to or OPEN_END, row.target) for row in rows]
+    borders = sorted({day for start, end, _ in spans for day in (start, end)})
+    pieces = []
+    for start, end in pairwise(borders):
+        targets = {target for first, last, target in spans if first <= start and end <= last}
+        if targets:
+            pieces.append((targets.pop() if len(targets) == 1 else None, start, end))
+    return pieces
+
+
+def code_of(*parts: str) -> str:
+    r"""The code of a look-up with several key parts: joined with ``|``; ``|`` and ``\`` inside a part get a ``\``."""
+    if len(parts) == 1:
+        return parts[0]
+    return "|".join(part.replace("\\", "\\\\").replace("|", "\\|") for part in parts)

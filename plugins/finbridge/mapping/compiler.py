@@ -1,0 +1,198 @@
+"""A mapping compiled to a fixed list of set-based statements.
+
+Tables made, in order: ``doc`` (main fields), ``rows_<detail>`` (a row a detail line), ``head`` (sums and what rests on
+them), ``problem``, ``posting`` (voucher lines), ``total`` and ``voucher``. The number of statements depends on the
+mapping alone, never on how many requests there are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from finbridge.core.vouchers import MappingStamp
+from finbridge.mapping.fieldtypes import BLANKS, raw_sql, refused_sql, value_sql
+from finbridge.mapping.layers import Layered, layered
+from finbridge.mapping.outputs import Output, output_statements
+from finbridge.mapping.problems import problem_statement
+from finbridge.mapping.resolved import resolve
+from finbridge.mapping.scope import DECIMALS, Expr, Scope
+from finbridge.mapping.spec import Derived, Field, MappingSpec, Section, read_mapping
+from finbridge.mapping.sqltext import case, chain, create, ident, named, quote, select
+
+#: Columns of the request table, in the order in which they are loaded.
+REQUEST_COLUMNS: Mapping[str, str] = {
+    "seq": "BIGINT",
+    "r_document_id": "VARCHAR",
+    "r_kind": "VARCHAR",
+    "r_cause": "VARCHAR",
+    "r_operator": "VARCHAR",
+    "r_posting_date": "DATE",
+    "r_company": "VARCHAR",
+    "r_source": "VARCHAR",
+    "r_business_number": "VARCHAR",
+    "r_currency": "VARCHAR",
+    DECIMALS: "INTEGER",
+    "split": "INTEGER",
+    "canonical": "VARCHAR",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """Statements by name, in order; queries that read the results; and the columns that the form must give."""
+
+    stamp: MappingStamp
+    statements: Mapping[str, str]
+    output: Output
+    main_columns: frozenset[str]
+    detail_columns: Mapping[str, frozenset[str]]
+
+
+def compile_mapping(path: Path) -> Compiled:
+    """Read, validate and compile.
+
+    Raises:
+        ConfigError: names file, line and field.
+    """
+    spec = read_mapping(path)
+    main = Scope(spec.main, spec.file)
+    details = {section.name: Scope(section, spec.file, main) for section in spec.details}
+    early = _derive_main(main, spec, sums=None)
+    layers = {name: layered(scope, scope.section.derived) for name, scope in details.items()}
+    late = _derive_main(main, spec, sums=details)
+    resolved = resolve(spec, main, details)
+    statements = {"doc": _doc(main, early)}
+    for name, scope in details.items():
+        statements[f"rows_{name}"] = _rows(scope, layers[name])
+    statements["head"] = _head(main, late, details)
+    statements["problem"] = problem_statement(resolved, main, details)
+    statements.update(output_statements(resolved))
+    return Compiled(
+        stamp=spec.stamp,
+        statements=statements,
+        output=Output.of(resolved),
+        main_columns=frozenset(spec.main.columns),
+        detail_columns={section.table: frozenset(section.columns) for section in spec.details},
+    )
+
+
+def _derive_main(main: Scope, spec: MappingSpec, sums: Mapping[str, Scope] | None) -> Layered:
+    """Derived values of the document: those that need no sum (``sums`` None), then those that do."""
+    rests = {item.name for item in spec.main.derived if item.sum or item.count}
+    while more := {item.name for item in spec.main.derived if _locals(item) & rests} - rests:
+        rests |= more
+    if sums is None:
+        return layered(main, [item for item in spec.main.derived if item.name not in rests])
+    aggregates = [item for item in spec.main.derived if item.sum or item.count]
+    for item in aggregates:
+        main.derive(item, _aggregate(item, sums, spec))
+    return layered(main, [i for i in spec.main.derived if i.name in rests and i not in aggregates], late=True)
+
+
+def _locals(item: Derived) -> set[str]:
+    return {ref for ref in (*item.args, *item.key, item.on) if isinstance(ref, str)}
+
+
+def _aggregate(item: Derived, details: Mapping[str, Scope], spec: MappingSpec) -> Expr:
+    detail, _, name = (item.sum or item.count or "").partition(".")
+    where = (*item.where, "sum" if item.sum else "count")
+    if detail not in details:
+        raise spec.file.error(where, f"没有这个明细 / no detail table {detail}. Known: {', '.join(details) or 'none'}.")
+    if item.count:
+        return Expr("", "integer", late=True)
+    summed = details[detail].get(name, where, "money")
+    return Expr("", "money", summed.needs, late=True)
+
+
+# ---------------------------------------------------------------- statements
+
+
+def _shape(section: Section) -> dict[str, str]:
+    return dict.fromkeys(section.columns, "VARCHAR")
+
+
+def _parsed(shape: Mapping[str, object]) -> str:
+    """The canonical text as a struct of texts: each text is parsed once."""
+    return f"from_json(canonical, {quote(json.dumps(shape, ensure_ascii=False))})"
+
+
+def _doc(scope: Scope, derived: Layered) -> str:
+    shape: dict[str, object] = {"template": "VARCHAR"}
+    if scope.section.columns:
+        shape["main"] = _shape(scope.section)
+    source = [("src", select(["* EXCLUDE (canonical)", f"{_parsed(shape)} AS j"], "request"))]
+    return create("doc", _typed(scope, source, ["* EXCLUDE (j)", "j.template AS r_template"], "j.main", derived))
+
+
+def _rows(scope: Scope, derived: Layered) -> str:
+    section = scope.section
+    shape = {"details": {section.table: [{"_row": "VARCHAR", **_shape(section)}]}}
+    main = [expr.sql for expr in scope.used_of_main.values()]
+    join = f" JOIN ({select(['seq', 'r_template', *main], 'doc')}) USING (seq)" if main else ""
+    items = f"{_parsed(shape)}.details.{ident(section.table)} AS items"
+    flat = ["* EXCLUDE (items)", "unnest(items) AS j", "unnest(range(1, len(items) + 1)) AS pos"]
+    source = [
+        ("lists", select(["* EXCLUDE (canonical, split)", items], "request")),
+        ("flat", select(flat, "lists")),
+        ("src", select("*", f"flat{join}")),
+    ]
+    keep = [
+        "* EXCLUDE (j)",
+        "coalesce(j._row, CAST(pos AS VARCHAR)) AS row_id",
+        "coalesce(TRY_CAST(j._row AS BIGINT), pos) AS ord",
+    ]
+    return create(f"rows_{section.name}", _typed(scope, source, keep, "j", derived))
+
+
+def _typed(scope: Scope, source: list[tuple[str, str]], keep: list[str], at: str, derived: Layered) -> str:
+    """source -> raw texts -> values -> refused texts -> derived values, as a chain of common table expressions."""
+    fields = scope.section.fields
+    raws = named((raw_sql(_raw(f, at), f.kind), f"raw_{f.name}") for f in fields)
+    values = named((value_sql(f"raw_{f.name}", f.kind, DECIMALS), scope.column(f.name)) for f in fields)
+    refused = named(
+        (refused_sql(f"raw_{f.name}", scope.column(f.name), f.kind), scope.error_column(f.name)) for f in fields
+    )
+    drop = ", ".join(f"raw_{f.name}" for f in fields)
+    steps = [
+        *source,
+        ("raw", select([*keep, *raws], "src")),
+        ("val", select(["*", *values], "raw")),
+        ("l0", select([f"* EXCLUDE ({drop})", *refused], "val")),
+        *derived.steps,
+    ]
+    return chain(steps, select("*", derived.last))
+
+
+def _raw(field: Field, at: str) -> str:
+    if field.constant is not None:
+        return quote(field.constant)
+    first, *others = (f"{at}.{ident(column)}" for column in field.columns)
+    if not others:
+        return first
+    filled = [case([(f"trim({column}, {quote(BLANKS)}) <> ''", column)]) for column in (first, *others)]
+    return f"coalesce({', '.join(filled)}, {first})"
+
+
+def _head(main: Scope, derived: Layered, details: Mapping[str, Scope]) -> str:
+    """The document with the sums of its rows; a sum over a row without value has no value."""
+    source, columns = "doc", []
+    for name in details:
+        wanted = [item for item in main.section.derived if (item.sum or item.count or "").partition(".")[0] == name]
+        if not wanted:
+            continue
+        sums = select(["seq", *named((_sum(item), f"s_{item.name}") for item in wanted)], f"rows_{name} GROUP BY seq")
+        source += f" LEFT JOIN ({sums}) AS a_{name} USING (seq)"
+        columns += named((case([(f"a_{name}.seq IS NULL", "0")], f"s_{i.name}"), main.column(i.name)) for i in wanted)
+    steps = [("l0", select(["doc.*", *columns], source)), *derived.steps]
+    return create("head", chain(steps, select("*", derived.last)))
+
+
+def _sum(item: Derived) -> str:
+    if item.count:
+        return "count(*)"
+    column = "d_" + (item.sum or "").partition(".")[2]
+    # A total beyond 64 bits has no value, and the voucher is then held as incomplete.
+    return case([(f"count({column}) = count(*)", f"TRY_CAST(sum({column}) AS BIGINT)")])

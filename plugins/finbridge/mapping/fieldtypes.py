@@ -1,0 +1,155 @@
+"""Typed source fields: SQL for the value and for what is wrong, and a Python reference for both.
+
+What is ambiguous is refused, never guessed: full-width digits, thousands separators, exponents, blanks around, more
+decimals than the currency has (unless the mapping says ``rounding: half_up``). An error names a class of value, never
+the value itself.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from finbridge.core.money import to_minor
+from finbridge.mapping.sqltext import case, quote
+
+BLANKS = " \t\r\n\v\f\u00a0\u3000"
+MONEY_DIGITS = 13  # before the point: sums of many lines still fit 64 bits
+_MONEY = f"-?(0|[1-9][0-9]{{0,{MONEY_DIGITS - 1}}})([.][0-9]{{1,20}})?"
+_RATE = "-?(0|[1-9][0-9]{0,5})([.][0-9]{1,6}0*)?"
+_INTEGER = "-?(0|[1-9][0-9]{0,17})"
+_DAY = "[12][0-9]{3}-[0-9]{2}-[0-9]{2}"
+MISSING = "missing_value: 未填写 / blank"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldType:
+    """A field's declaration as far as its value goes. ``blank`` replaces an empty text, ``rounding`` is for money."""
+
+    name: str  # text, date, money, integer, decimal, enum
+    required: bool = True
+    blank: str | None = None
+    rounding: str = "exact"
+    values: tuple[str, ...] = ()
+    pattern: str = ""
+
+
+def raw_sql(raw: str, kind: FieldType) -> str:
+    """The text that is parsed: the column's, or what the mapping puts in place of a blank one."""
+    if kind.blank is None:
+        return raw
+    return case([(f"trim({raw}, {quote(BLANKS)}) <> ''", raw)], quote(kind.blank))
+
+
+def value_sql(raw: str, kind: FieldType, decimals: str) -> str:
+    """The typed value or NULL. ``decimals`` is the SQL for the currency's decimals."""
+    types = {"integer": (_INTEGER, "BIGINT"), "decimal": (_RATE, "DECIMAL(19,6)"), "date": (_DAY, "DATE")}
+    if kind.name == "money":
+        good = f"regexp_full_match({raw}, {quote(_MONEY)})"
+        if kind.rounding == "exact":
+            good += f" AND length(rtrim(split_part({raw}, '.', 2), '0')) <= {decimals}"
+        # The cast of a decimal text with an exponent rounds half away from zero on its digits (tests compare).
+        return case([(good, f"CAST({raw} || 'e' || {decimals} AS BIGINT)")])
+    if kind.name in types:
+        pattern, type_ = types[kind.name]
+        return case([(f"regexp_full_match({raw}, {quote(pattern)})", f"TRY_CAST({raw} AS {type_})")])
+    if kind.name == "enum":
+        return case([(f"{raw} IN ({', '.join(quote(value) for value in kind.values)})", raw)])
+    good = f"regexp_full_match({raw}, {quote(kind.pattern)})" if kind.pattern else f"trim({raw}, {quote(BLANKS)}) <> ''"
+    return case([(good, raw)])
+
+
+def refused_sql(raw: str, value: str, kind: FieldType) -> str:
+    """The text that was refused ('' for a blank one that is needed), NULL where the value is good."""
+    if kind.required:
+        return case([(f"{value} IS NULL", f"coalesce({raw}, '')")])
+    return case([(f"{value} IS NULL AND trim({raw}, {quote(BLANKS)}) <> ''", raw)])
+
+
+# ---------------------------------------------------------------- classes of mistakes
+
+_SHAPE = (
+    (f"^[{BLANKS}]|[{BLANKS}]$", "首尾有空白 / blanks around the value"),
+    ("[０-９．，－＋％￥¥]", "含全角字符或货币符号 / full-width characters or a currency sign"),
+)
+_NUMBER = (
+    *_SHAPE,
+    (",", "含千分位 / thousands separator"),
+    ("^[-+]?[0-9.]+[eE]", "科学计数法 / exponent"),
+    ("^-?(0|[1-9][0-9]{0,12})[.][0-9]+$", "小数位过多 / more decimals than allowed"),
+    ("", "不是允许的数字 / not a plain number in range"),
+)
+#: By field type: the problem's code, and (regular expression, class): the first that is found in the text names it.
+CLASSES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
+    "money": ("bad_amount", _NUMBER),
+    "integer": ("bad_integer", _NUMBER),
+    "decimal": ("bad_decimal", _NUMBER),
+    "date": ("bad_date", (*_SHAPE, ("", "不是 yyyy-MM-dd 的日期 / not a day written yyyy-MM-dd"))),
+    "enum": ("unknown_value", (*_SHAPE, ("", "不在允许的值之内 / not one of the listed values"))),
+    "text": ("bad_text", (*_SHAPE, ("", "格式不符 / not in the expected form"))),
+}
+
+
+def mistake_sql(type_: str, text: str) -> str:
+    """``code: class`` of a refused text, by the SQL for the field's type: the same words as :func:`parse`."""
+    shape = [(f"regexp_matches({text}, {quote(regex)})", quote(name)) for regex, name in _SHAPE]
+    number = [(f"regexp_matches({text}, {quote(regex)})", quote(name)) for regex, name in _NUMBER[len(_SHAPE) : -1]]
+    numeric = case(number, quote(_NUMBER[-1][1]))
+    rest = case(
+        [
+            (quote(name), numeric if classes is _NUMBER else quote(classes[-1][1]))
+            for name, (_, classes) in CLASSES.items()
+        ],
+        of=type_,
+    )
+    code = case([(quote(name), quote(f"{code}: ")) for name, (code, _) in CLASSES.items()], of=type_)
+    return case([(f"trim({text}, {quote(BLANKS)}) = ''", quote(MISSING))], f"{code} || {case(shape, rest)}")
+
+
+# ---------------------------------------------------------------- the reference
+
+
+def parse(text: str | None, kind: FieldType, currency: str, decimals: int) -> tuple[Any, str | None]:
+    """(value, ``code: class`` of the mistake) as the SQL gives them: the pure reference."""
+    if _is_blank(text) and kind.blank is not None:
+        text = kind.blank
+    if text is None or _is_blank(text):
+        return None, MISSING if kind.required else None
+    value = _value(text, kind, currency, decimals)
+    if value is not None:
+        return value, None
+    code, classes = CLASSES[kind.name]
+    return None, next(f"{code}: {name}" for regex, name in classes if re.search(regex, text))
+
+
+def _is_blank(text: str | None) -> bool:
+    return text is None or text.strip(BLANKS) == ""
+
+
+def _value(text: str, kind: FieldType, currency: str, decimals: int) -> Any:
+    if kind.name == "money":
+        return to_minor(text, currency) if _is_money(text, kind, decimals) else None
+    if kind.name == "integer":
+        return int(text) if re.fullmatch(_INTEGER, text) else None
+    if kind.name == "decimal":
+        return Decimal(text) if re.fullmatch(_RATE, text) else None
+    if kind.name == "date":
+        return _day(text)
+    if kind.name == "enum":
+        return text if text in kind.values else None
+    return text if not kind.pattern or re.fullmatch(kind.pattern, text) else None
+
+
+def _is_money(text: str, kind: FieldType, decimals: int) -> bool:
+    exact = len(text.partition(".")[2].rstrip("0")) <= decimals
+    return bool(re.fullmatch(_MONEY, text)) and (exact or kind.rounding == "half_up")
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if re.fullmatch(_DAY, text) else None
+    except ValueError:
+        return None
