@@ -14,8 +14,8 @@ from finbridge.systems.hook import settings_of, try_out
 class WeaverHook(HttpHook):
     """Connection of type ``weaver``.
 
-    Host, port and scheme are the OA's address; the login is the ``appid`` registered there, the extra's ``user_id`` the
-    dedicated account that reads and writes back. TLS as in HttpHook: scheme ``https``, extra ``verify``.
+    Host, port and scheme are the OA's address; the login is the OA user id of the dedicated account that reads and
+    writes back, the extra's ``appid`` the application registered for it. TLS: scheme ``https``, extra ``verify``.
 
     Args:
         weaver_conn_id: Airflow connection.
