@@ -54,8 +54,8 @@ class Move(metaclass=PoolMeta):
                 'finbridge_bridge.msg_reverses_unique'),
             ]
         cls.__rpc__.update(
-            create_posted=RPC(readonly=False),
-            reverse_posted=RPC(readonly=False),
+            create_posted=RPC(readonly=False, timeout=60),
+            reverse_posted=RPC(readonly=False, timeout=60),
             find_refs=RPC(),
             list_period=RPC())
 

@@ -18,7 +18,7 @@ from finbridge.core.vouchers import Side, Voucher, VoucherLine, red_reversal
 
 
 class SinkHarness(ABC):
-    """A finance system under test. The chart is the brief's: 660201 without a party, 2241 with one, and so on."""
+    """A finance system under test. The chart is the demo's: 660201 without a party, 2241 with one, and so on."""
 
     company = "1000"
     other_company = "2000"
