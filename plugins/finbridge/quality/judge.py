@@ -64,7 +64,7 @@ class SuiteJudge:
         found.broken.extend(f"{name}: 缺少数据表 / the frame is missing" for name in spec.frames if name not in here)
         rows = sum(len(frame) for frame in here.values())
         if rows or found.broken:
-            parameters = {rows_parameter(name): len(frame) for name, frame in here.items()}
+            parameters = {rows_parameter(name): len(here.get(name, ())) for name in spec.frames}
             with self._turn:
                 for name, frame in here.items():
                     self._judge_frame(spec, name, frame, parameters, found)
