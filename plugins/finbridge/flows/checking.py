@@ -54,6 +54,7 @@ class _Case:
     needs_human: list[tuple[str, str]] = field(default_factory=list)
     vouchers: list[Voucher] = field(default_factory=list)
     holds: dict[tuple[str, str, str], Problem] = field(default_factory=dict)
+    empty: set[VoucherKind] = field(default_factory=set)
     bad: bool = False
 
     def hold(self, problem: Problem) -> None:
@@ -79,7 +80,7 @@ class _Case:
 
     def planned(self) -> Planned:
         """The decision to store: a voucher that cannot be rebuilt must not be sent as it was before."""
-        made = () if self.bad else tuple(self.vouchers)
+        made = () if self.bad else tuple(v for v in self.vouchers if v.identity.kind not in self.empty)
         keys = {voucher.key for voucher in made}
         unsent = {r.key for r in self.work.register if r.state in UNSENT}
         dropped = [key for key in self.rebuilt if key not in keys and key in unsent]
@@ -92,6 +93,7 @@ class _Case:
             withdraw=(*self.withdraw, *dropped),
             needs_human=tuple(self.needs_human),
             holds=tuple(self.holds.values()),
+            empty=tuple(sorted(self.empty)),
         )
 
 
@@ -153,10 +155,10 @@ def _translate_and_judge(room: _Room, cases: Mapping[str, _Case]) -> None:
             cases[problem.document_id].hold(problem)
             cases[problem.document_id].bad = True
         room.counts["empty"] += len(translation.empty)
-        no_expense = {name for name, kind in translation.empty if kind is VoucherKind.EXPENSE}
+        for name, kind in translation.empty:
+            cases[name].empty |= {kind, VoucherKind.PAYMENT} if kind is VoucherKind.EXPENSE else {kind}
         for voucher in translation.vouchers:
-            if voucher.identity.document_id not in no_expense:  # 0.00 never posts, and is never paid
-                cases[voucher.identity.document_id].vouchers.append(voucher)
+            cases[voucher.identity.document_id].vouchers.append(voucher)
 
 
 def _judge(room: _Room, translation: Translation) -> list[Verdict]:
@@ -196,6 +198,8 @@ def _decide(flow: Flow, work: DocumentWork) -> _Case:
         if isinstance(action, Create | Rebuild):
             if any(_KIND_OF.get(event) is action.kind for event in flow.makes):
                 case.ask(flow, action)
+            else:
+                case.empty.add(action.kind)
         elif isinstance(action, Withdraw):
             case.withdraw.append(action.key)
         elif isinstance(action, Reverse):

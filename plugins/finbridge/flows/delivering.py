@@ -199,7 +199,7 @@ async def _renew(room: _Room, batch: _Batch) -> None:
     ours = {lease.document_id for lease in await asyncio.to_thread(room.hub.renew, leases, LEASE_SECONDS)}
     lost = [lease.document_id for lease in leases if lease.document_id not in ours]
     room.counts["leases_lost"] += len(lost)
-    batch.close(lost)
+    batch.close(lost, REFUSED_RETRY_SECONDS)
     batch.renewed_at = time.monotonic()
 
 
@@ -209,7 +209,7 @@ async def _send_chunk(room: _Room, batch: _Batch, items: Sequence[Deliverable]) 
     attempts = await asyncio.to_thread(room.hub.mark_sending, {item.voucher.key: item.lease for item in items})
     lost = [item.lease.document_id for item in items if item.voucher.key not in attempts]
     room.counts["leases_lost"] += len(lost)
-    batch.close(lost)
+    batch.close(lost, REFUSED_RETRY_SECONDS)  # ran out, taken over, or news came in: not again in this run
     marked = [item for item in items if item.voucher.key in attempts]
     if not marked:
         return
