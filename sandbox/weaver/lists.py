@@ -3,8 +3,8 @@ offset. No total comes with a page, and rows shift while somebody pages."""
 
 from __future__ import annotations
 
-import random
 import time
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -173,17 +173,23 @@ class Lists:
         """``repeat`` > 1: every row comes that many times, and some documents of earlier days come late again."""
         if self._options.repeat <= 1:
             return rows
-        rows = rows * self._options.repeat
+        late: list[Request] = []
         operated = wanted.operated()
         if operated is not None and operated[0] > "0000":
             first = date.fromisoformat(operated[0])
             earlier = ((first - timedelta(days=back)).isoformat() for back in range(1, LATE_COPY_DAYS + 1))
             numbers = [number for day in earlier for number in self._store.by_day.get(day, ())]
-            late = [self._store.requests[n] for n in numbers if (n + first.toordinal()) % LATE_COPY_SHARE == 0]
+            again = [self._store.requests[n] for n in numbers if (n + first.toordinal()) % LATE_COPY_SHARE == 0]
             rest = Filter((), *[getattr(wanted, name) for name in Filter.__slots__[1:]])
-            rows += [r for r in late if not r.deleted and test(r, user) and self._match(r, rest)]
-        random.Random(self._options.seed * 1_000_003 + self._store.version).shuffle(rows)
-        return rows
+            late = [r for r in again if not r.deleted and test(r, user) and self._match(r, rest)]
+        copies = [(row, copy) for copy in range(self._options.repeat) for row in rows] + [(row, 0) for row in late]
+        seed = self._options.seed
+        return [row for row, _ in sorted(copies, key=lambda item: _scattered(item[0].id, item[1], seed))]
+
+
+def _scattered(number: int, copy: int, seed: int) -> int:
+    """A place without pattern that stays when other rows come and go: such a list drifts no more than another."""
+    return zlib.crc32(f"{seed}:{copy}:{number}".encode())
 
 
 def _text(request: Request, name: str) -> str:

@@ -140,6 +140,19 @@ async def test_a_userid_that_is_no_ciphertext(oa: Oa, cipher: str) -> None:
     assert "解密失败" in str(body["msg"])
 
 
+async def test_padding_is_checked_strictly(oa: Oa) -> None:
+    numbers = public_key(oa.spk).public_numbers()
+
+    def cipher(block_type: int, filler: int) -> str:
+        head = bytes([0, block_type]) + b"\x55" * filler + b"\x00" + b"900"
+        block = (head + b"\x00" * 256)[:256] if filler < 250 else head
+        return base64.b64encode(pow(int.from_bytes(block, "big"), numbers.e, numbers.n).to_bytes(256, "big")).decode()
+
+    assert await account(oa, "7", userid=cipher(2, 250)) == "900"
+    for wrong in (cipher(1, 250), cipher(2, 4)):
+        assert "解密失败" in str((await refusal(oa, userid=wrong))["msg"])
+
+
 async def test_a_cookie_sent_back_wins_over_the_userid(oa: Oa) -> None:
     url = f"{oa.server.base}/api/hrm/login/getAccountList"
     async with oa.http.get(url, headers=oa.headers("900")) as answer:

@@ -135,8 +135,10 @@ async def test_pages_that_drift(oa: Oa) -> None:
         assert await names(oa, pageNo="1", pageSize="2") == whole[:2]
         assert await names(oa, pageNo="2", pageSize="2") == second
         assert await names(oa, pageNo="2", pageSize="2") == whole[2:4]
-    await control(oa.server, "POST", "/options", {"page_drift": -1})
-    assert await names(oa, pageNo="2", pageSize="2") == whole[1:3]
+    for by, second in ((-1, whole[1:3]), (1, whole[3:5])):
+        await control(oa.server, "POST", "/options", {"page_drift": by})
+        assert await names(oa, pageNo="1", pageSize="2") == whole[:2]
+        assert await names(oa, pageNo="2", pageSize="2") == second
     await control(oa.server, "POST", "/options", {"page_drift": 0})
 
 

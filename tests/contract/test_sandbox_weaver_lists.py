@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.sandbox_wire_kit import Oa, Server, control, on_days, operations, session
+from tests.contract.sandbox_wire_kit import Oa, Server, control, fields, on_days, operations, session
 
 
 @pytest.fixture
@@ -128,6 +128,17 @@ async def test_pages_are_offsets_into_a_live_list(oa: Oa) -> None:
     await impose(oa, *claims(1))  # the oldest moves to the head: everything shifts by one
     assert [row["requestName"] for row in await oa.rows(pageNo="2", pageSize="2")] == ["R4", "R3"]
     assert len(await oa.call("getAllWorkflowRequestList", "900")) == 6
+
+
+async def test_a_row_shows_what_was_changed_last(oa: Oa) -> None:
+    await clock(oa, "2026-11-22T09:00:00")
+    request_id = await oa.at_posting("7", djbh="BX1")
+    assert [row["lastOperateTime"] for row in await oa.rows()] == ["2026-11-22 09:00:00"]
+    await clock(oa, "2026-11-22T09:00:01")
+    save = {"otherParams": {"src": "save"}}
+    await oa.call("submitRequest", "900", requestId=request_id, mainData=fields(djbh="BX2"), **save)
+    [row] = await oa.rows()
+    assert (row["lastOperateTime"], row["lastOperatorId"], row["requestmark"]) == ("2026-11-22 09:00:01", "900", "BX2")
 
 
 async def test_repeat_shows_everything_n_times_and_late_again(oa: Oa) -> None:
