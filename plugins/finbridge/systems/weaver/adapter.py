@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -51,7 +51,8 @@ class WeaverSource:
     Args:
         settings: see `WeaverClient`; also ``extra.time_zone`` of the OA's server (Asia/Shanghai), ``extra.page_size``
             (100), ``extra.workflow_types`` (csv): list by workflow type instead of by the flow's versions, so that a
-            version that nobody configured shows itself.
+            version that nobody configured shows itself; ``extra.late_seconds`` (the time-out): how long after a lost
+            answer a submit may still arrive.
     """
 
     def __init__(self, settings: ConnectionSettings, *, tokens: TokenStore) -> None:
@@ -68,6 +69,7 @@ class WeaverSource:
             self._zone = ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError):
             raise GiveUp("bad_time_zone", f"时区不存在 / no such time zone: {name!r}") from None
+        self._late = timedelta(seconds=float(str(extra.get("late_seconds", extra.get("timeout_seconds", 30)))))
         self._advances = asyncio.Semaphore(_ADVANCES)
         self._node_names: dict[tuple[str, str], str] = {}
 
@@ -132,15 +134,24 @@ class WeaverSource:
         """Submit onwards from ``node``, once.
 
         Under a lock that all processes share: look where the document stands, submit, and after a lost answer look
-        again. Two workers that both saw it at the node cannot both submit.
+        again. Two workers that both saw it at the node cannot both submit, and while a submit whose answer was lost
+        may still arrive, none is sent: e-cology cannot be told from which node a submit is meant.
         """
-        async with self._advances, SharedToken(self._tokens, f"{self._name}|advance|{document_id}").locked():
+        mark = SharedToken(self._tokens, f"{self._name}|advance|{document_id}")
+        async with self._advances, mark.locked():
             status = await self.client.status(document_id)
             if status is None:
                 return WriteBackResult.NOT_ALLOWED
             if not await self._stands_at(document_id, status, node):
                 return WriteBackResult.SAVED
-            return await self._submit(document_id, node) if status.my_turn else WriteBackResult.NOT_ALLOWED
+            if not status.my_turn:
+                return WriteBackResult.NOT_ALLOWED
+            if await mark.get() is not None:
+                return WriteBackResult.UNKNOWN
+            result = await self._submit(document_id, node)
+            if result is WriteBackResult.UNKNOWN:
+                await mark.put("sent", datetime.now(UTC) + self._late)
+            return result
 
     async def _submit(self, document_id: str, node: str) -> WriteBackResult:
         """One submit; whatever its answer, a document that left the node is where we wanted it."""

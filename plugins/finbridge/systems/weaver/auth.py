@@ -32,7 +32,7 @@ from finbridge.core.errors import GiveUp, RetryLater
 from finbridge.core.ports import TokenStore
 from finbridge.core.redaction import Redactor
 from finbridge.core.tokens import SharedToken
-from finbridge.core.transport import HttpClient
+from finbridge.core.transport import HttpClient, NoAnswerError, NotSentError
 from finbridge.systems.weaver.models import ApplyTokenReply, RegistReply, shape_error
 from finbridge.systems.weaver.replies import Means, Reply, read_reply
 
@@ -177,7 +177,10 @@ class WeaverAuth:
             return token
 
     async def _call(self, path: str, headers: dict[str, str], shape: type[_Answer]) -> _Answer:
-        response = await self._http.request("POST", path, headers={"appid": self._appid, **headers})
+        try:
+            response = await self._http.request("POST", path, headers={"appid": self._appid, **headers})
+        except NoAnswerError as error:  # this call is in doubt; the one behind it never left
+            raise NotSentError(error.code, error.staff, error.engineer) from None
         reply = read_reply(response, path.rpartition("/")[2])
         if reply.means is not Means.DONE:
             raise self._refusal(reply, path)
