@@ -163,6 +163,13 @@ async def test_nodes_that_do_not_know_a_fresh_token_are_asked_again(oa: WeaverHa
     await close(source)
 
 
+async def whoami(line: WeaverSource, account: WeaverSource) -> str:
+    """As whom the OA sees a call over one client's connections with another's headers."""
+    headers = await account.client.auth.headers()
+    response = await line.client.http.request("GET", "/api/hrm/login/getAccountList", headers=headers)
+    return str(response.json()["data"]["userid"])
+
+
 async def test_two_users_in_one_process_act_as_themselves(oa: WeaverHarness) -> None:
     """The JSESSIONID trap: whoever sends the cookie back goes on as the session's first user."""
     oa.new_day()
@@ -174,6 +181,8 @@ async def test_two_users_in_one_process_act_as_themselves(oa: WeaverHarness) -> 
         reply = await approver.client.submit(name, remark="同意")
         assert reply.code == "SUCCESS"
         assert await integration.write_back(name, oa.node, {"pzh": "1"}) is WriteBackResult.SAVED
+    seen = [await whoami(integration, approver), await whoami(integration, integration)]
+    assert seen == ["500", "900"]
     await close(approver, integration)
     done = [[(c["kind"], c["actor"]) for c in oa.changes(name)][1:] for name in names]
     assert done == [[("approve", "500"), ("save", "900")]] * 3
