@@ -23,6 +23,7 @@ from finbridge.core.outcomes import (
     RefusedUnprocessed,
     Rejected,
     Throttled,
+    Unknown,
 )
 from finbridge.core.plan import Registered
 from finbridge.core.ports import (
@@ -55,6 +56,7 @@ class _Row:
     content: str
     state: VoucherState
     last_sent_at: datetime | None = None
+    retry_at: datetime | None = None
     number: str = ""
     posting_date: str = ""
     reason: str = ""
@@ -82,10 +84,12 @@ class _Doc:
     due_at: datetime | None = None
     lease: tuple[str, int, datetime] | None = None
 
-    def stage(self) -> Stage | None:
+    def stage(self, now: datetime | None = None) -> Stage | None:
+        """What it is due for: now, or (without a time) at all."""
         if self.news:
             return Stage.PLAN
-        if any(self.may_go(row) for row in self.vouchers.values()):
+        rows = [row for row in self.vouchers.values() if now is None or row.retry_at is None or row.retry_at <= now]
+        if any(self.may_go(row) for row in rows):
             return Stage.DELIVER
         if any(
             row.kind is VoucherKind.EXPENSE and not row.told and row.state in _TELLS for row in self.vouchers.values()
@@ -174,7 +178,7 @@ class FakeHub:
 
     def due(self, flow_id: str) -> Mapping[Stage, int]:
         free = [doc for doc in self.docs.values() if self._free(doc)]
-        return Counter(stage for doc in free if (stage := doc.stage()) is not None)
+        return Counter(stage for doc in free if (stage := doc.stage(self.clock.now())) is not None)
 
     def _free(self, doc: _Doc) -> bool:
         now = self.clock.now()
@@ -183,7 +187,7 @@ class FakeHub:
     def claim(self, flow_id: str, stage: Stage, worker: str, limit: int, lease_seconds: float) -> list[DocumentWork]:
         works: list[DocumentWork] = []
         for doc in self.docs.values():
-            if len(works) < limit and self._free(doc) and doc.stage() is stage:
+            if len(works) < limit and self._free(doc) and doc.stage(self.clock.now()) is stage:
                 self.fence += 1
                 doc.lease = (worker, self.fence, self.clock.now() + timedelta(seconds=lease_seconds))
                 works.append(self._work(doc))
@@ -286,6 +290,7 @@ class FakeHub:
                 self._take(doc, sent.key, Signal.NOT_FOUND)
                 continue
             self._take(doc, sent.key, sent.outcome)
+            self._again(row, sent.outcome)
             if isinstance(sent.outcome, Accepted | Duplicate):
                 row.number = sent.outcome.entry.number
                 row.posting_date = sent.outcome.entry.posting_date.isoformat()
@@ -294,6 +299,15 @@ class FakeHub:
             elif isinstance(sent.outcome, Conflict | Rejected | PeriodClosed):
                 row.reason = type(sent.outcome).__name__
                 doc.holds[row.reason] = sent.key
+
+    def _again(self, row: _Row, outcome: Outcome) -> None:
+        """When to send or look next: as far ahead as the send lies behind, or as finance asked."""
+        row.retry_at = None
+        if isinstance(outcome, Unknown):
+            row.retry_at = self.clock.now() + timedelta(seconds=1)
+        elif isinstance(outcome, _PUT_OFF):
+            seconds = outcome.after_seconds if isinstance(outcome, Locked | Throttled) else 1
+            row.retry_at = self.clock.now() + timedelta(seconds=seconds)
 
     def write_backs(self, flow_id: str, leases: Sequence[Lease]) -> list[WriteBackItem]:
         items = []
@@ -321,7 +335,9 @@ class FakeHub:
                     self._told(doc, doc.vouchers[key], record)
 
     def _told(self, doc: _Doc, row: _Row, record: WriteBackRecord) -> None:
-        if record.result is WriteBackResult.NOT_ALLOWED:
+        if record.result in (WriteBackResult.UNKNOWN, WriteBackResult.RETRY):
+            doc.due_at = self.clock.now() + timedelta(seconds=2)
+        elif record.result is WriteBackResult.NOT_ALLOWED:
             doc.holds["write_back_not_possible"] = record.detail
             row.told = True
         elif row.state is VoucherState.REJECTED:
@@ -337,6 +353,14 @@ class FakeHub:
             doc = self._ours(lease)
             if doc is not None:
                 doc.lease = None
+                doc.due_at = doc.due_at if doc.due_at and doc.due_at > self.clock.now() else None
+                for row in doc.vouchers.values():
+                    if (
+                        row.state in IN_DOUBT
+                        and row.last_sent_at
+                        and not (row.retry_at and row.retry_at > self.clock.now())
+                    ):
+                        row.retry_at = self.clock.now() + max(self.clock.now() - row.last_sent_at, timedelta(seconds=1))
                 if retry_after_seconds is not None and not (doc.news and doc.stage() is not Stage.PLAN):
                     doc.due_at = self.clock.now() + timedelta(seconds=retry_after_seconds)
 

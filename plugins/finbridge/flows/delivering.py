@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -30,13 +31,14 @@ from finbridge.core.ports import Deliverable, DocumentWork, Hub, Lease, Ledger, 
 from finbridge.flows.reports import DeliverReport
 from finbridge.flows.second_read import read_again
 
+_LOG = logging.getLogger("finbridge.flows")
 LEASE_SECONDS = 60.0
 #: Leases are prolonged before a send if this has passed since the last time.
 RENEW_AFTER_SECONDS = 15.0
 #: Vouchers marked, sent and recorded together.
-SEND_BATCH = 100
-#: Finance did nothing for a reason of its own: try again after this.
-REFUSED_RETRY_SECONDS = 5.0
+SEND_BATCH = 200
+#: What this run could not go on with is due again after this.
+RETRY_SECONDS = 5.0
 _CLOCK = SystemClock()
 _TURN = {VoucherKind.REVERSAL: 0, VoucherKind.EXPENSE: 1, VoucherKind.PAYMENT: 2}
 
@@ -56,7 +58,7 @@ class _Room:
 
 @dataclass(slots=True)
 class _Batch:
-    """Claimed documents. ``closed`` are done with in this run; the number is the delay until they are due again."""
+    """Claimed documents. ``closed`` are done with in this run: due again after a delay, or (None) when the hub says."""
 
     works: dict[str, DocumentWork]
     closed: dict[str, float | None] = field(default_factory=dict)
@@ -107,7 +109,7 @@ async def _deliver_batch(room: _Room, batch: _Batch) -> None:
             await _resolve(room, batch, doubtful)
             await _send_ready(room, batch, [item for item in items if item.state not in IN_DOUBT])
     except FinbridgeError as error:
-        delay = error.after_seconds if isinstance(error, RetryLater) else REFUSED_RETRY_SECONDS
+        delay = error.after_seconds if isinstance(error, RetryLater) else RETRY_SECONDS
         batch.close(batch.works, delay)
         raise
     finally:
@@ -139,8 +141,9 @@ async def _resolve(room: _Room, batch: _Batch, items: Sequence[Deliverable]) -> 
         try:
             found = await room.ledger.find(company, [item.voucher.key for item in mine])
         except RetryLater as error:
+            _LOG.warning("finance cannot say what it holds: %s", error.engineer)
             room.counts["still_in_doubt"] += len(mine)
-            batch.close((item.lease.document_id for item in mine), error.after_seconds)
+            batch.close(item.lease.document_id for item in mine)  # the hub says when to ask again
             continue
         results = [result for item in mine if (result := _resolved(room, batch, item, found.get(item.voucher.key)))]
         await asyncio.to_thread(room.hub.record, room.flow.flow_id, results)
@@ -160,7 +163,7 @@ def _resolved(room: _Room, batch: _Batch, item: Deliverable, entry: LedgerEntry 
         room.counts["resolved_not_found"] += 1
         return Sent(lease=item.lease, key=item.voucher.key, attempt_id=None, outcome=None, not_found=True)
     room.counts["still_in_doubt"] += 1
-    batch.close([item.lease.document_id], room.flow.settle_seconds - waited)
+    batch.close([item.lease.document_id])
     return None
 
 
@@ -199,7 +202,7 @@ async def _renew(room: _Room, batch: _Batch) -> None:
     ours = {lease.document_id for lease in await asyncio.to_thread(room.hub.renew, leases, LEASE_SECONDS)}
     lost = [lease.document_id for lease in leases if lease.document_id not in ours]
     room.counts["leases_lost"] += len(lost)
-    batch.close(lost, REFUSED_RETRY_SECONDS)
+    batch.close(lost, RETRY_SECONDS)
     batch.renewed_at = time.monotonic()
 
 
@@ -209,7 +212,7 @@ async def _send_chunk(room: _Room, batch: _Batch, items: Sequence[Deliverable]) 
     attempts = await asyncio.to_thread(room.hub.mark_sending, {item.voucher.key: item.lease for item in items})
     lost = [item.lease.document_id for item in items if item.voucher.key not in attempts]
     room.counts["leases_lost"] += len(lost)
-    batch.close(lost, REFUSED_RETRY_SECONDS)  # ran out, taken over, or news came in: not again in this run
+    batch.close(lost, RETRY_SECONDS)  # ran out, taken over, or news came in: not again in this run
     marked = [item for item in items if item.voucher.key in attempts]
     if not marked:
         return
@@ -229,11 +232,10 @@ async def _send_chunk(room: _Room, batch: _Batch, items: Sequence[Deliverable]) 
 
 
 def _follow(room: _Room, batch: _Batch, item: Deliverable, outcome: Outcome) -> None:
-    """Count an outcome; what finance did not take is put off."""
+    """Count an outcome; what finance did not take goes again when the hub says so."""
     if isinstance(outcome, Locked | Throttled | NotSent | RefusedUnprocessed | AuthFailed):
         room.counts["put_off"] += 1
-        delay = outcome.after_seconds if isinstance(outcome, Locked | Throttled) else REFUSED_RETRY_SECONDS
-        batch.close([item.lease.document_id], delay)
+        batch.close([item.lease.document_id])
     else:
         room.counts[outcome_name(outcome)] += 1
 

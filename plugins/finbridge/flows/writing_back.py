@@ -63,7 +63,7 @@ async def write_back(*, flow: Flow, hub: Hub, source: Source, worker: str) -> Wr
 
 
 async def _write_batch(room: _Room, items: Sequence[WriteBackItem]) -> set[str]:
-    """Save, then read back, then move on. Returns the documents that are settled: verified, or held with a reason."""
+    """Save, then read back, then move on. Returns the documents whose result is stored."""
     room.counts["documents"] += len(items)
     crash_point("C9")
     crash_point("C11")
@@ -111,7 +111,7 @@ async def _save(room: _Room, item: WriteBackItem, limit: asyncio.Semaphore) -> W
 async def _settle(
     room: _Room, item: WriteBackItem, saved: WriteBackResult, form: SourceDocument | None, limit: asyncio.Semaphore
 ) -> WriteBackRecord | None:
-    """What the form itself shows decides, whatever the save answered. None: try again later."""
+    """What the form itself shows decides, whatever the save answered. None: written, but not moved on yet."""
     shown = form is not None and all(form.main.get(name, "") == text for name, text in _fields(room, item).items())
     if form is not None and shown:
         if not await _moved_on(room, item, form, limit):
@@ -126,9 +126,11 @@ async def _settle(
             keys=item.keys,
             result=WriteBackResult.NOT_ALLOWED,
             verified=False,
-            detail=f"write_back_not_possible: {where}, not at {room.rule.node!r}",
+            detail=f"{where}, not at {room.rule.node!r}",
         )
-    return None
+    room.counts["retry"] += 1
+    result = WriteBackResult.UNKNOWN if saved is WriteBackResult.SAVED else saved
+    return WriteBackRecord(lease=item.lease, keys=item.keys, result=result, verified=False)
 
 
 async def _moved_on(room: _Room, item: WriteBackItem, form: SourceDocument, limit: asyncio.Semaphore) -> bool:
