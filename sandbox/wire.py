@@ -286,10 +286,10 @@ def hold(folder: Path) -> IO[bytes]:
     return lock
 
 
-async def until_signal() -> None:
-    """Return on SIGTERM or SIGINT."""
+def stop_signal() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set; to be asked for before the ready line, which invites the signal."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+    return stop

@@ -12,7 +12,7 @@ from sandbox.journal.book import Book
 from sandbox.journal.control import Control
 from sandbox.journal.file import JournalFile
 from sandbox.journal.server import Access, Finance
-from sandbox.wire import hold, listen, ready_line, until_signal
+from sandbox.wire import hold, listen, ready_line, stop_signal
 
 
 def build(arguments: argparse.Namespace) -> Finance:
@@ -31,12 +31,12 @@ def build(arguments: argparse.Namespace) -> Finance:
 
 async def serve(arguments: argparse.Namespace) -> None:
     """Listen on both ports until a signal; then write what is left and go."""
-    lock = hold(arguments.data)
+    lock, stop = hold(arguments.data), stop_signal()
     finance = build(arguments)
     runner, port = await listen(finance.handle, arguments.port)
     control, control_port = await listen(Control(finance).handle, arguments.control_port)
     ready_line(port=port, control_port=control_port)
-    await until_signal()
+    await stop.wait()
     await runner.cleanup()
     await control.cleanup()
     await finance.file.close()

@@ -17,7 +17,7 @@ from sandbox.weaver.options import Options
 from sandbox.weaver.render import Renderer
 from sandbox.weaver.server import Oa
 from sandbox.weaver.store import Store
-from sandbox.wire import hold, listen, ready_line, until_signal
+from sandbox.wire import hold, listen, ready_line, stop_signal
 
 
 def build(folder: Path, seed_file: Path) -> Oa:
@@ -36,12 +36,12 @@ def build(folder: Path, seed_file: Path) -> Oa:
 
 async def serve(arguments: argparse.Namespace) -> None:
     """Listen on both ports until a signal; then write what is left and go."""
-    lock = hold(arguments.data)
+    lock, stop = hold(arguments.data), stop_signal()
     oa = build(arguments.data, arguments.seed)
     runner, port = await listen(oa.handle, arguments.port)
     control, control_port = await listen(Control(oa).handle, arguments.control_port)
     ready_line(port=port, control_port=control_port)
-    await until_signal()
+    await stop.wait()
     await runner.cleanup()
     await control.cleanup()
     oa.engine.store.close()

@@ -333,6 +333,13 @@ async def test_nothing_answered_is_lost_by_a_kill(server: Server) -> None:
         assert int(new["log"][0]["id"]) > max(int(row["id"]) for entry in entries for row in entry["log"])
 
 
+async def test_a_stop_right_after_the_ready_line_is_clean(server: Server) -> None:
+    for _ in range(3):
+        assert server.stop() == 0
+        server.start()
+    assert await journal(server) == []
+
+
 async def test_two_servers_never_share_a_folder(server: Server) -> None:
     command = [sys.executable, "-m", "sandbox.weaver", "--data", str(server.data)]
     second = await asyncio.to_thread(
