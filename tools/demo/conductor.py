@@ -169,9 +169,10 @@ async def look(stack: Stack) -> dict[str, int]:
             seen = await Lookout(flow=flow, source=source, hub=hub).look()
         finally:
             await source.close()
-        account = await asyncio.to_thread(hub.account, FLOW_ID)
+        staged = await asyncio.to_thread(lambda: Counter(str(row["stage"]) for row in hub.document_rows(FLOW_ID)))
     active = stack.suite.execute("airflow", "SELECT count(*) FROM dag_run WHERE state IN ('running', 'queued')")[0][0]
-    found = {"unread in the OA": len(seen.rows), **account.due, "active runs": int(active)}
+    del staged["None"]
+    found = {"unread in the OA": len(seen.rows), **staged, "active runs": int(active)}
     return {str(name): count for name, count in found.items() if count}
 
 
@@ -225,12 +226,8 @@ def _examine(stack: Stack, play: Play, settled: bool) -> Result:
 
 
 def held_documents(hub: PostgresHub) -> dict[str, str]:
-    """Document id -> reason, from the hub's open holds."""
-    held: dict[str, str] = {}
-    for row in hub.register_rows(FLOW_ID):
-        for hold in row["holds"]:
-            held.setdefault(str(row["document_id"]), str(hold))
-    return held
+    """Document id -> first reason, from the hub's open holds."""
+    return {str(row["document_id"]): str(row["holds"][0]) for row in hub.document_rows(FLOW_ID) if row["holds"]}
 
 
 def _runs(stack: Stack) -> dict[str, Any]:

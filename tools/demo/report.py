@@ -125,7 +125,8 @@ def happened(oa: Sequence[Entry], finance: Sequence[Entry], held: Mapping[str, s
             came_back.add(entry["request_id"])
         elif entry["kind"] == "submit" and not entry["integration"] and entry["request_id"] in came_back:
             resubmitted.add(entry["request_id"])
-        seconds.update(f"{row['date']} {row['time']}" for row in entry["log"])
+        if not entry["integration"]:
+            seconds.update(f"{row['date']} {row['time']}" for row in entry["log"])
     reasons = Counter(held.values())
     return Happened(
         rejected=len(kinds.get("reject", ())),

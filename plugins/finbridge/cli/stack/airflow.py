@@ -100,6 +100,9 @@ class Airflow:
         """The environment of every component."""
         return {
             "AIRFLOW_HOME": str(self.state),
+            "PYTHONPATH": os.pathsep.join(
+                part for part in (str(self.project / "config"), os.environ.get("PYTHONPATH", "")) if part
+            ),
             "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags or self.project / "dags"),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.project / "plugins"),
             "AIRFLOW__CORE__FERNET_KEY": self._secret("fernet_key", fernet=True),
