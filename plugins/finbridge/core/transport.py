@@ -20,6 +20,7 @@ import asyncio
 import logging
 import ssl
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -182,6 +183,7 @@ class HttpClient:
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.redactor = Redactor()
+        self.calls: Counter[str] = Counter()  # method and path (never the query) -> requests begun
         self._rate = rate
         self._timeout_seconds = timeout_seconds
         self._verify = verify
@@ -227,6 +229,7 @@ class HttpClient:
             NoAnswerError: see the module's text.
         """
         session = self._open()
+        self.calls[f"{method} {path}"] += 1
         arguments: dict[str, Any] = {"params": params, "headers": {**self._headers, **(headers or {})}}
         arguments["data"] = _encode(form, json_body, arguments["headers"])
         if self._gate is None:
