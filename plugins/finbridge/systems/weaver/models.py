@@ -133,7 +133,9 @@ class WorkflowRequestData(Wire):
         """
         if not self.workflowMainTableInfo.requestRecords:
             raise ValueError("the main table has no record")
-        rows = {log.id: log.row for log in reversed(self.workflowRequestLogs)}
+        rows: dict[str, LogRow] = {}
+        for log in self.workflowRequestLogs:
+            rows.setdefault(log.id, log.row)
         return SourceDocument(
             document_id=document_id,
             template=self.workflowBaseInfo.workflowId,
@@ -146,7 +148,7 @@ class WorkflowRequestData(Wire):
                 )
                 for table in self.workflowDetailTableInfos
             },
-            log=tuple(reversed(rows.values())),
+            log=tuple(rows.values()),
             raw=raw,
         )
 
