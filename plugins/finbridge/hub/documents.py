@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import LiteralString
 
 from psycopg import Cursor, sql
-from psycopg.rows import class_row
+from psycopg.rows import args_row
 
 from finbridge.core.ports import Lease, Stage
 from finbridge.hub.bulk import Columns, arrays, update_rows
@@ -21,34 +21,6 @@ from finbridge.hub.bulk import Columns, arrays, update_rows
 DocumentName = tuple[str, str]
 
 _LEASES = Columns("document_id text, fence bigint")
-_ROW: LiteralString = """
-SELECT d.flow_id, d.document_id, d.company, d.content, d.stage, d.due_at, d.revision, d.planned_revision,
-       coalesce(d.lease_revision, d.revision) AS lease_revision, {owner} AS lease_owner,
-       coalesce(d.lease_fence, 0) AS lease_fence, coalesce(d.lease_until > clock_timestamp(), false) AS alive,
-       d.waits, d.blocked, d.approval_log_id IS NOT NULL AS approved, d.end_state, clock_timestamp() AS now
-FROM hub.document d
-"""
-_LOCK_LEASED = sql.SQL(
-    _ROW
-    + """
-JOIN unnest(%b::text[], %b::bigint[]) AS l(document_id, fence)
-     ON d.document_id = l.document_id AND d.lease_fence = l.fence
-WHERE %s::text IS NULL OR d.flow_id = %s
-ORDER BY d.flow_id, d.document_id
-FOR UPDATE OF d
-"""
-).format(owner=sql.SQL("d.lease_owner"))
-_LOCK_NAMED = sql.SQL(
-    _ROW + "WHERE d.flow_id = %s AND d.document_id = ANY(%b::text[]) ORDER BY d.document_id FOR UPDATE OF d"
-).format(owner=sql.SQL("%s::text"))
-#: News makes a document due for PLAN at once, unless it is leased: then its release does.
-_NEWS = """
-UPDATE hub.document SET
-    revision = revision + 1, changed_at = now(), settled = settled AND NOT %s,
-    stage = CASE WHEN lease_until > clock_timestamp() THEN stage ELSE 'plan' END,
-    due_at = CASE WHEN lease_until > clock_timestamp() THEN due_at ELSE clock_timestamp() END
-WHERE flow_id = %s AND document_id = ANY(%b::text[])
-"""
 _KEYS = Columns("flow_id text, document_id text")
 _AFTER = Columns(
     "stage text, due_at timestamptz, revision bigint, waits boolean, lease_owner text, lease_fence bigint, "
@@ -94,6 +66,37 @@ class DocumentRow:
         return self.revision > self.planned_revision
 
 
+#: In the order of the fields of `DocumentRow`.
+_ROW: LiteralString = """
+SELECT d.flow_id, d.document_id, d.company, d.content, d.stage, d.due_at, d.revision, d.planned_revision,
+       coalesce(d.lease_revision, d.revision) AS lease_revision, {owner} AS lease_owner,
+       coalesce(d.lease_fence, 0) AS lease_fence, coalesce(d.lease_until > clock_timestamp(), false) AS alive,
+       d.waits, d.blocked, d.approval_log_id IS NOT NULL AS approved, d.end_state, clock_timestamp() AS now
+FROM hub.document d
+"""
+_LOCK_LEASED = sql.SQL(
+    _ROW
+    + """
+JOIN unnest(%b::text[], %b::bigint[]) AS l(document_id, fence)
+     ON d.document_id = l.document_id AND d.lease_fence = l.fence
+WHERE %s::text IS NULL OR d.flow_id = %s
+ORDER BY d.flow_id, d.document_id
+FOR UPDATE OF d
+"""
+).format(owner=sql.SQL("d.lease_owner"))
+_LOCK_NAMED = sql.SQL(
+    _ROW + "WHERE d.flow_id = %s AND d.document_id = ANY(%b::text[]) ORDER BY d.document_id FOR UPDATE OF d"
+).format(owner=sql.SQL("%s::text"))
+#: News makes a document due for PLAN at once, unless it is leased: then its release does.
+_NEWS = """
+UPDATE hub.document SET
+    revision = revision + 1, changed_at = now(), settled = settled AND NOT %s,
+    stage = CASE WHEN lease_until > clock_timestamp() THEN stage ELSE 'plan' END,
+    due_at = CASE WHEN lease_until > clock_timestamp() THEN due_at ELSE clock_timestamp() END
+WHERE flow_id = %s AND document_id = ANY(%b::text[])
+"""
+
+
 def lock_leased(
     cursor: Cursor, leases: Iterable[Lease], flow_id: str | None = None, *, alive: bool = False
 ) -> list[DocumentRow]:
@@ -107,14 +110,14 @@ def lock_leased(
     pairs = sorted({(lease.document_id, lease.fence) for lease in leases})
     if not pairs:
         return []
-    with cursor.connection.cursor(row_factory=class_row(DocumentRow)) as rows:
+    with cursor.connection.cursor(row_factory=args_row(DocumentRow)) as rows:
         rows.execute(_LOCK_LEASED, [*arrays(_LEASES, pairs), flow_id, flow_id])
         return [row for row in rows.fetchall() if row.alive or not alive]
 
 
 def lock_named(cursor: Cursor, flow_id: str, document_ids: Sequence[str], actor: str) -> list[DocumentRow]:
     """Lock documents whoever works on them; what is changed now is the actor's doing."""
-    with cursor.connection.cursor(row_factory=class_row(DocumentRow)) as rows:
+    with cursor.connection.cursor(row_factory=args_row(DocumentRow)) as rows:
         rows.execute(_LOCK_NAMED, [actor, flow_id, list(document_ids)])
         return rows.fetchall()
 

@@ -6,12 +6,12 @@ Load, take events, flush: one statement for all changed vouchers, one COPY for t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from operator import attrgetter
 
-from psycopg import Cursor
-from psycopg.rows import class_row
+from psycopg import Cursor, sql
+from psycopg.rows import args_row
 
 from finbridge.core.ids import VoucherKind
 from finbridge.core.lifecycle import Signal, Step, VoucherState, step
@@ -27,16 +27,6 @@ _CHANGING = Columns(
     "finance_posted_on date, reversed_by_key text, write_back text, write_back_at timestamptz, write_back_tries int"
 )
 _values = attrgetter("key", *_CHANGING.names)
-_READ = """
-SELECT v.flow_id, v.document_id, v.key, v.company, v.kind, v.cause, v.source_content, v.fingerprint, v.reverses_key,
-       v.mapping_id || ' ' || v.mapping_version || ' ' || v.mapping_sha256 AS mapping, v.posting_date,
-       v.state, v.state_reason, v.state_since, v.retry_at, v.tries, v.last_sent_at, v.send_fence, v.finance_number,
-       v.finance_id, v.finance_year, v.finance_posted_on, v.reversed_by_key, v.write_back, v.write_back_at,
-       v.write_back_tries
-FROM hub.voucher v JOIN unnest(%b::text[], %b::text[]) AS d(flow_id, document_id)
-     ON v.flow_id = d.flow_id AND v.document_id = d.document_id
-ORDER BY v.created_at, v.key
-"""
 _NAMES = Columns("flow_id text, document_id text")
 TRAIL = Columns(
     "actor text, flow_id text, document_id text, key text, action text, from_state text, to_state text, reason text, "
@@ -89,6 +79,19 @@ class VoucherRow:
         return Registered(self.key, self.kind, self.cause, self.state, self.source_content, self.reverses_key)
 
 
+_MAPPING = "v.mapping_id || ' ' || v.mapping_version || ' ' || v.mapping_sha256"
+_READ = sql.SQL("""
+SELECT {} FROM hub.voucher v JOIN unnest(%b::text[], %b::text[]) AS d(flow_id, document_id)
+     ON v.flow_id = d.flow_id AND v.document_id = d.document_id
+ORDER BY v.created_at, v.key
+""").format(
+    sql.SQL(", ").join(
+        sql.SQL(_MAPPING) if field.name == "mapping" else sql.Identifier("v", field.name)
+        for field in fields(VoucherRow)
+    )
+)
+
+
 class Register:
     """All vouchers of some documents, their changes and their trail, inside one transaction."""
 
@@ -105,7 +108,7 @@ class Register:
         register = cls(cursor)
         names = list(documents)
         if names:
-            with cursor.connection.cursor(row_factory=class_row(VoucherRow)) as rows:
+            with cursor.connection.cursor(row_factory=args_row(VoucherRow)) as rows:
                 rows.execute(_READ, arrays(_NAMES, names))
                 for row in rows:
                     register.add(row)

@@ -20,10 +20,11 @@ from finbridge.hub.register import Register
 from finbridge.hub.scheduling import next_due
 from finbridge.hub.timing import Timing
 
-#: While a document is leased, ``due_at`` is the end of its lease: this one condition is the whole question.
+#: While a document is leased, ``due_at`` is the end of its lease: these conditions are the whole question, and the
+#: partial index answers it without a look at what is done or waits.
 DUE = """
 SELECT stage, count(*) FROM hub.document
-WHERE flow_id = %s AND stage IS NOT NULL AND due_at <= clock_timestamp()
+WHERE flow_id = %s AND stage IS NOT NULL AND stage = ANY ('{plan,deliver,write_back}') AND due_at <= now()
 GROUP BY stage
 """
 _CLAIM = """

@@ -23,7 +23,7 @@ STATEMENTS = (
     """,
     "COMMENT ON TABLE hub.hold IS 'the named lists: why something stands, and whose turn it is; no personal data'",
     """
-    CREATE UNIQUE INDEX hold_open ON hub.hold (flow_id, document_id, origin, key, code, field, md5(detail))
+    CREATE UNIQUE INDEX hold_open ON hub.hold (document_id, flow_id, origin, key, code, field, md5(detail))
     WHERE closed_at IS NULL
     """,
     """
@@ -44,7 +44,7 @@ STATEMENTS = (
     )
     """,
     "COMMENT ON TABLE hub.trail IS '留痕: who did what when, append-only, written in the transaction of the change'",
-    "CREATE INDEX trail_document ON hub.trail (flow_id, document_id)",
+    "CREATE INDEX trail_document ON hub.trail (document_id, flow_id)",
     """
     CREATE TABLE hub.quality_run (
         quality_run_id     bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -71,7 +71,7 @@ STATEMENTS = (
     )
     """,
     _VOUCHER,
-    "CREATE INDEX voucher_document ON hub.voucher (flow_id, document_id)",
+    "CREATE INDEX voucher_document ON hub.voucher (document_id, flow_id)",
     "CREATE INDEX voucher_period ON hub.voucher (flow_id, company, period)",
     "CREATE INDEX voucher_reverses ON hub.voucher (reverses_key) WHERE reverses_key IS NOT NULL",
     """
@@ -147,5 +147,5 @@ STATEMENTS = (
         detail         text        NOT NULL
     )
     """,
-    "CREATE INDEX write_back_document ON hub.write_back (flow_id, document_id)",
+    "CREATE INDEX write_back_document ON hub.write_back (document_id, flow_id)",
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import pytest
 from finbridge.core.documents import EventKind, LogEntry, content_hash
 from finbridge.core.fold import fold
 from finbridge.core.ids import VoucherIdentity, VoucherKind
@@ -29,7 +30,6 @@ from finbridge.core.ports import (
 from finbridge.core.vouchers import MappingStamp, Side, Voucher, VoucherLine
 from finbridge.hub import PostgresHub
 
-SOURCE = "weaver:test"
 STAMP = MappingStamp(mapping_id="expense_claim", version="1", sha256="0" * 64)
 BEGIN = datetime.fromisoformat("2026-03-02T09:00:00")  # local time of the OA
 E, P, R = VoucherKind.EXPENSE, VoucherKind.PAYMENT, VoucherKind.REVERSAL
@@ -81,7 +81,7 @@ def document(
     )
 
 
-def voucher(work: DocumentWork, kind: VoucherKind, cause: LogEntry) -> Voucher:
+def voucher(work: DocumentWork, source: str, kind: VoucherKind, cause: LogEntry) -> Voucher:
     """Debit expense, credit the employee, by the amount in the content."""
     amount = int(str(json.loads(work.canonical)["main"]["hdje"]).replace(".", ""))
     accounts = ("660201", "2241") if kind is E else ("2241", "1002")
@@ -104,7 +104,7 @@ def voucher(work: DocumentWork, kind: VoucherKind, cause: LogEntry) -> Voucher:
     return Voucher(
         identity=VoucherIdentity(
             company=work.company,
-            source=SOURCE,
+            source=source,
             document_id=work.lease.document_id,
             cause=cause.log_id,
             kind=kind,
@@ -122,7 +122,7 @@ def voucher(work: DocumentWork, kind: VoucherKind, cause: LogEntry) -> Voucher:
     )
 
 
-def planned(work: DocumentWork, *, holds: tuple[Problem, ...] = (), makes: bool = True) -> Planned:
+def planned(work: DocumentWork, source: str, *, holds: tuple[Problem, ...] = (), makes: bool = True) -> Planned:
     """The decision that the flows would store."""
     folded = fold(work.events)
     vouchers: list[Voucher] = []
@@ -135,7 +135,7 @@ def planned(work: DocumentWork, *, holds: tuple[Problem, ...] = (), makes: bool 
     for action in plan(folded, work.content, work.register):
         if isinstance(action, Create | Rebuild):
             if makes:
-                vouchers.append(voucher(work, action.kind, action.cause))
+                vouchers.append(voucher(work, source, action.kind, action.cause))
             elif isinstance(action, Rebuild):
                 withdraw.append(action.key)
         elif isinstance(action, Withdraw):
@@ -154,6 +154,10 @@ def planned(work: DocumentWork, *, holds: tuple[Problem, ...] = (), makes: bool 
         needs_human=tuple(ask),
         holds=holds,
     )
+
+
+#: A leased document and the source's name in, the decision out.
+Decide = Callable[[DocumentWork, str], Planned]
 
 
 @dataclass
@@ -188,6 +192,17 @@ class World:
     flow: str
     finance: Finance = field(default_factory=Finance)
 
+    @property
+    def source(self) -> str:
+        """Each flow reads a source of its own, so that tests of one database share no identity."""
+        return f"weaver:{self.flow}"
+
+    def plan(self, work: DocumentWork) -> Planned:
+        return planned(work, self.source)
+
+    def hold(self, work: DocumentWork, problem: Problem) -> Planned:
+        return planned(work, self.source, holds=(problem,), makes=False)
+
     def store(self, *documents: CollectedDocument) -> int:
         return self.hub.store(self.flow, documents)
 
@@ -197,9 +212,9 @@ class World:
     def leases(self, stage: Stage, worker: str = "w1", seconds: float = 60.0) -> list[Lease]:
         return [work.lease for work in self.claim(stage, worker, seconds=seconds)]
 
-    def check(self, decide: Callable[[DocumentWork], Planned] = planned) -> list[Lease]:
+    def check(self, decide: Decide = planned) -> list[Lease]:
         """Plan everything that is due."""
-        return self.hub.save_plans(self.flow, [decide(work) for work in self.claim(Stage.PLAN)])
+        return self.hub.save_plans(self.flow, [decide(work, self.source) for work in self.claim(Stage.PLAN)])
 
     def send(self, items: Sequence[Deliverable], answer: Callable[[Voucher], Outcome] | None = None) -> dict[str, str]:
         """Mark, post, record; returns key -> attempt of what was sent."""
@@ -276,17 +291,23 @@ class World:
         return {stage.value: count for stage, count in self.hub.due(self.flow).items()}
 
 
+@pytest.fixture
+def hub_world(hub: PostgresHub, request: pytest.FixtureRequest) -> World:
+    """A flow of its own on the module's hub."""
+    return World(hub, flow=request.node.name)
+
+
 def problem_of(name: str, code: str = "unknown_code", detail: str = "6602|招待 not in table") -> Problem:
     """A reason to hold a document."""
     return Problem(document_id=name, code=code, field="account", detail=detail)
 
 
-def held(problems: Iterable[Problem]) -> Callable[[DocumentWork], Planned]:
+def held(problems: Iterable[Problem]) -> Decide:
     """A plan that holds the documents named and makes no voucher for them."""
     by_name = {problem.document_id: problem for problem in problems}
 
-    def decide(work: DocumentWork) -> Planned:
+    def decide(work: DocumentWork, source: str) -> Planned:
         problem = by_name.get(work.lease.document_id)
-        return planned(work, holds=(problem,), makes=False) if problem else planned(work)
+        return planned(work, source, holds=(problem,), makes=False) if problem else planned(work, source)
 
     return decide
