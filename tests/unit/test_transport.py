@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from finbridge.core.errors import RetryLater
-from finbridge.core.transport import HttpClient, NoAnswerError, NotSentError, RateBudget, TransportError
+from finbridge.core.errors import GiveUp, RetryLater
+from finbridge.core.transport import HttpClient, NoAnswerError, NotSentError, RateBudget, TransportError, verification
 
 from tests.unit.http_stub import HttpStub, Script, always, answer
 
@@ -70,8 +71,20 @@ async def test_untrusted_certificate_was_not_sent(tmp_path: Path) -> None:
         assert isinstance(error, NotSentError)
         assert error.code == "tls_failed"
         assert stub.requests == []
-        async with HttpClient(stub.url, verify=False) as trusting:
-            assert (await trusting.request("POST", "/pay")).status == 200
+        for verify in ("false", str(tmp_path / "server.pem")):
+            async with HttpClient(stub.url, verify=verification({"verify": verify})) as trusting:
+                assert (await trusting.request("POST", "/pay")).status == 200
+
+
+def test_how_a_connection_wants_tls(tmp_path: Path) -> None:
+    assert verification({}) is True
+    assert verification({"verify": True}) is True
+    assert verification({"verify": False}) is False
+    with pytest.raises(GiveUp, match=r"missing\.pem"):
+        verification({"verify": str(tmp_path / "missing.pem")})
+    (tmp_path / "empty.pem").write_text("no certificate")
+    with pytest.raises(GiveUp, match=r"empty\.pem"):
+        verification({"verify": str(tmp_path / "empty.pem")})
 
 
 def server_tls(folder: Path) -> ssl.SSLContext:
@@ -87,6 +100,8 @@ def server_tls(folder: Path) -> ssl.SSLContext:
         .serial_number(1)
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
     pem = folder / "server.pem"

@@ -305,6 +305,24 @@ class HttpClient:
         )
 
 
+def verification(extra: Mapping[str, object]) -> bool | ssl.SSLContext:
+    """How a connection's extra (``verify``: true, false, or a PEM file of an own certificate authority) wants TLS.
+
+    Raises:
+        GiveUp: the file cannot be read.
+    """
+    wanted = str(extra.get("verify", "true"))
+    if wanted.lower() in ("true", "false"):
+        return wanted.lower() == "true"
+    try:
+        return ssl.create_default_context(cafile=wanted)
+    except OSError as error:
+        raise GiveUp(
+            "bad_certificate_file",
+            f"证书文件无法读取 / the certificate file cannot be read: {wanted}: {type(error).__name__}",
+        ) from None
+
+
 def _why_not_sent(error: Exception) -> tuple[str, str]:
     """Code and text for a connection that never stood; the text comes from the operating system or the TLS library."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):

@@ -13,7 +13,7 @@ from finbridge.core.connections import ConnectionSettings
 from finbridge.core.errors import FinbridgeError
 from finbridge.core.ports import TokenStore
 from finbridge.core.tokens import SharedToken
-from finbridge.core.transport import HttpClient, NoAnswerError, NotSentError, RateBudget, Response
+from finbridge.core.transport import HttpClient, NoAnswerError, NotSentError, RateBudget, Response, verification
 from finbridge.systems.journal.models import LoginReply
 
 DEFAULT_RATE = RateBudget(per_second=50.0, burst=50, parallel=4)
@@ -45,7 +45,7 @@ class JournalClient:
             settings.base_url,
             rate=RateBudget.of(settings.extra, DEFAULT_RATE),
             timeout_seconds=float(str(settings.extra.get("timeout_seconds", 30))),
-            verify=str(settings.extra.get("verify", "true")).lower() != "false",
+            verify=verification(settings.extra),
         )
         self.http.redactor.add(settings.password)
         self._credentials = {"user": settings.login, "password": settings.password}

@@ -26,7 +26,7 @@ from finbridge.core.connections import ConnectionSettings
 from finbridge.core.documents import SourceDocument
 from finbridge.core.errors import GiveUp, NeedsHuman, RetryLater
 from finbridge.core.ports import TokenStore
-from finbridge.core.transport import HttpClient, NoAnswerError, RateBudget, Response
+from finbridge.core.transport import HttpClient, NoAnswerError, RateBudget, Response, verification
 from finbridge.systems.weaver.auth import WeaverAuth
 from finbridge.systems.weaver.models import LIST_ROWS, ListRow, RequestStatusData, WorkflowRequestData, shape_error
 from finbridge.systems.weaver.replies import Code, Means, Reply, read_reply
@@ -73,8 +73,8 @@ class WeaverClient:
     """One OA system as one OA user. One event loop; opens nothing before its first call.
 
     Args:
-        settings: see `WeaverAuth`; also ``extra.timeout_seconds`` (30), ``extra.verify`` (true), ``extra.rate_*``,
-            ``extra.write_parallel`` (2).
+        settings: see `WeaverAuth`; also ``extra.timeout_seconds`` (30), ``extra.verify`` (true; false; or a PEM file),
+            ``extra.rate_*``, ``extra.write_parallel`` (2).
         tokens: the store shared by all processes.
     """
 
@@ -84,7 +84,7 @@ class WeaverClient:
             settings.base_url,
             rate=RateBudget.of(extra, DEFAULT_RATE),
             timeout_seconds=float(str(extra.get("timeout_seconds", 30))),
-            verify=str(extra.get("verify", "true")).lower() != "false",
+            verify=verification(extra),
         )
         self.auth = WeaverAuth(self.http, settings, tokens)
         self.user = settings.login
