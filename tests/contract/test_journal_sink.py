@@ -31,12 +31,12 @@ class TestJournalSink(SinkContract):
     # The stand-in keeps no persons and suppliers, so it cannot refuse one; a real ledger must.
 
     async def test_unknown_party_is_rejected(self, sink: SinkHarness) -> None:
-        await self._posted(sink, "E9999")
+        await self.must_be_posted(sink, "E9999")
 
     async def test_missing_party_is_rejected(self, sink: SinkHarness) -> None:
-        await self._posted(sink, None)
+        await self.must_be_posted(sink, None)
 
-    async def _posted(self, sink: SinkHarness, party: str | None) -> None:
+    async def must_be_posted(self, sink: SinkHarness, party: str | None) -> None:
         lines = (line(1, "660201", Side.DEBIT, 100), line(2, "2241", Side.CREDIT, 100, party=party))
         ledger, voucher = await sink.connect(), make_voucher(sink, lines=lines)
         assert kinds(await ledger.post([voucher])) == ["Accepted"]

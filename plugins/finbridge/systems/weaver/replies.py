@@ -19,7 +19,7 @@ class Means(StrEnum):
     """Classes of answers."""
 
     DONE = "done"  # an answer of the service itself
-    TOKEN_REFUSED = "token_refused"  # noqa: S105  not a secret: apply for a token once, try again
+    TOKEN_REFUSED = "token_refused"  # noqa: S105 - not a secret: apply for a token once, try again
     ACCOUNT_REFUSED = "account_refused"  # the user of the header, the licence, the app: a person must act
     REGISTRATION_DEAD = "registration_dead"  # the OA has other keys than ours
     THROTTLED = "throttled"  # nothing was done
