@@ -1,0 +1,1 @@
+"""`finbridge replay`: a real log through OA, mapping, Great Expectations, delivery and finance, without Airflow."""
