@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from itertools import groupby, pairwise
 from operator import attrgetter
@@ -15,8 +15,9 @@ from finbridge.mapping.yamlfile import ConfigError
 COLUMNS = ("table", "company", "code", "target", "valid_from", "valid_to")
 OPTIONAL_COLUMNS = ("note",)
 OPEN_END = date(9999, 12, 31)
-#: (table, company, code, target or None where two rows disagree, from, to)
-CodeRange = tuple[str, str, str, str | None, date, date]
+EVERY_COMPANY = ""
+#: (table, company, code, target or None where two rows disagree, from, to, companies that this row is not for)
+CodeRange = tuple[str, str, str, str | None, date, date, list[str]]
 
 
 def read_code_files(folder: Path) -> list[CodeRow]:
@@ -71,25 +72,34 @@ def _day(path: Path, line: int, name: str, text: str) -> date:
 
 
 def ranges(rows: Iterable[CodeRow]) -> list[CodeRange]:
-    """Cut the rows of each code at every border; where rows with different targets overlap, the target is None."""
-    key = attrgetter("table", "company", "code")
+    """Cut the rows of each code so that for one company and day one row at most is found.
+
+    Where rows with different targets overlap, the target is None. A row for every company names the companies that
+    have a row of their own at that time.
+    """
+    key = attrgetter("table", "code")
     cut: list[CodeRange] = []
-    for (table, company, code), group in groupby(sorted(set(rows), key=lambda r: (*key(r), r.valid_from)), key=key):
-        cut.extend((table, company, code, *piece) for piece in _pieces(list(group)))
+    for (table, code), group in groupby(sorted(set(rows), key=lambda r: (*key(r), r.company, r.valid_from)), key=key):
+        own = list(group)
+        if len(own) == 1:
+            only = own[0]
+            end = only.valid_to or OPEN_END
+            cut.append((table, only.company, code, only.target, only.valid_from, end, []))
+        else:
+            cut.extend(_pieces(table, code, own))
     return cut
 
 
-def _pieces(rows: Sequence[CodeRow]) -> list[tuple[str | None, date, date]]:
-    if len(rows) == 1:
-        return [(rows[0].target, rows[0].valid_from, rows[0].valid_to or OPEN_END)]
-    spans = [(row.valid_from, row.valid_to or OPEN_END, row.target) for row in rows]
-    borders = sorted({day for start, end, _ in spans for day in (start, end)})
-    pieces = []
-    for start, end in pairwise(borders):
-        targets = {target for first, last, target in spans if first <= start and end <= last}
-        if targets:
-            pieces.append((targets.pop() if len(targets) == 1 else None, start, end))
-    return pieces
+def _pieces(table: str, code: str, rows: Sequence[CodeRow]) -> Iterator[CodeRange]:
+    spans = [(row.valid_from, row.valid_to or OPEN_END, row) for row in rows]
+    for start, end in pairwise(sorted({day for first, last, _ in spans for day in (first, last)})):
+        targets: dict[str, set[str]] = {}
+        for first, last, row in spans:
+            if first <= start and end <= last:
+                targets.setdefault(row.company, set()).add(row.target)
+        for company, found in targets.items():
+            others = sorted(set(targets) - {EVERY_COMPANY}) if company == EVERY_COMPANY else []
+            yield table, company, code, found.pop() if len(found) == 1 else None, start, end, others
 
 
 def code_of(*parts: str) -> str:

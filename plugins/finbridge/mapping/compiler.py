@@ -1,8 +1,10 @@
 """A mapping compiled to a fixed list of set-based statements.
 
-Tables made, in order: ``doc`` (main fields), ``rows_<detail>`` (a row a detail line), ``head`` (sums and what rests on
-them), ``problem``, ``posting`` (voucher lines), ``total`` and ``voucher``. The number of statements depends on the
-mapping alone, never on how many requests there are.
+Tables made, in order: ``rows_<detail>`` (a row a detail line), ``head`` (a row a request: main fields, sums and what
+rests on them), ``problem``, ``good``, ``posting`` (voucher lines), ``total`` and ``voucher``; before them ``doc`` (main
+fields alone) where a detail's values rest on the main table. The number of statements depends on the mapping alone,
+never on how many requests there are. DuckDB plans each statement anew in every call, and planning is most of what one
+document costs: hence few statements, few steps in each, and no column that nobody reads.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from finbridge.core.vouchers import MappingStamp
 from finbridge.mapping.fieldtypes import BLANKS, raw_sql, refused_sql, value_sql
 from finbridge.mapping.layers import Layered, layered
 from finbridge.mapping.outputs import Output, output_statements
-from finbridge.mapping.problems import problem_statement
+from finbridge.mapping.problems import Mistake, mistakes_of, mistakes_sql, problem_statement
 from finbridge.mapping.resolved import resolve
 from finbridge.mapping.scope import DECIMALS, Expr, Scope
 from finbridge.mapping.spec import Derived, Field, MappingSpec, Section, read_mapping
@@ -47,6 +49,7 @@ class Compiled:
     stamp: MappingStamp
     statements: Mapping[str, str]
     output: Output
+    mistakes: tuple[Mistake, ...]
     main_columns: frozenset[str]
     detail_columns: Mapping[str, frozenset[str]]
 
@@ -60,23 +63,42 @@ def compile_mapping(path: Path) -> Compiled:
     spec = read_mapping(path)
     main = Scope(spec.main, spec.file)
     details = {section.name: Scope(section, spec.file, main) for section in spec.details}
+    _declare_errors(main, "j.main")
+    for scope in details.values():
+        _declare_errors(scope, "j")
     early = _derive_main(main, spec, sums=None)
     layers = {name: layered(scope, scope.section.derived) for name, scope in details.items()}
     late = _derive_main(main, spec, sums=details)
     resolved = resolve(spec, main, details)
-    statements = {"doc": _doc(main, early)}
+    statements: dict[str, str] = {}
+    mistakes: list[Mistake] = []
+    if any(scope.needs_document() for scope in details.values()):
+        statements["doc"] = create("doc", chain(*_main(main, early)))
     for name, scope in details.items():
-        statements[f"rows_{name}"] = _rows(scope, layers[name])
-    statements["head"] = _head(main, late, details)
-    statements["problem"] = problem_statement(resolved, main, details)
+        own = mistakes_of(resolved, scope, name)
+        statements[f"rows_{name}"] = _rows(scope, layers[name], mistakes_sql(own, len(mistakes)))
+        mistakes += own
+    own = mistakes_of(resolved, main, None)
+    statements["head"] = _head(main, early, late, details, mistakes_sql(own, len(mistakes)))
+    mistakes += own
+    statements["problem"] = problem_statement(details)
     statements.update(output_statements(resolved))
     return Compiled(
         stamp=spec.stamp,
         statements=statements,
         output=Output.of(resolved),
+        mistakes=tuple(mistakes),
         main_columns=frozenset(spec.main.columns),
         detail_columns={section.table: frozenset(section.columns) for section in spec.details},
     )
+
+
+def _declare_errors(scope: Scope, at: str) -> None:
+    """When a field is in error, and the text that shows it."""
+    for field in scope.section.fields:
+        raw = raw_sql(_raw(field, at), field.kind)
+        condition = refused_sql(raw, scope.column(field.name), field.kind)
+        scope.errors[field.name] = (condition, f"coalesce({raw}, '')")
 
 
 def _derive_main(main: Scope, spec: MappingSpec, sums: Mapping[str, Scope] | None) -> Layered:
@@ -89,7 +111,8 @@ def _derive_main(main: Scope, spec: MappingSpec, sums: Mapping[str, Scope] | Non
     aggregates = [item for item in spec.main.derived if item.sum or item.count]
     for item in aggregates:
         main.derive(item, _aggregate(item, sums, spec))
-    return layered(main, [i for i in spec.main.derived if i.name in rests and i not in aggregates], late=True)
+    rest = [item for item in spec.main.derived if item.name in rests and item not in aggregates]
+    return layered(main, rest, late=True, prefix="t")
 
 
 def _locals(item: Derived) -> set[str]:
@@ -119,51 +142,47 @@ def _parsed(shape: Mapping[str, object]) -> str:
     return f"from_json(canonical, {quote(json.dumps(shape, ensure_ascii=False))})"
 
 
-def _doc(scope: Scope, derived: Layered) -> str:
+def _main(scope: Scope, derived: Layered) -> tuple[list[tuple[str, str]], str]:
+    """Steps of a query over the main table, with the parsed text ``j``; and the last of them as a query."""
     shape: dict[str, object] = {"template": "VARCHAR"}
     if scope.section.columns:
         shape["main"] = _shape(scope.section)
-    source = [("src", select(["* EXCLUDE (canonical)", f"{_parsed(shape)} AS j"], "request"))]
-    return create("doc", _typed(scope, source, ["* EXCLUDE (j)", "j.template AS r_template"], "j.main", derived))
+    source = select(["* EXCLUDE (canonical)", f"{_parsed(shape)} AS j"], "request")
+    steps = [("src", source), ("l0", _values(scope, ["*", "j.template AS r_template"], "j.main")), *derived.steps]
+    return steps, select("*", derived.last)
 
 
-def _rows(scope: Scope, derived: Layered) -> str:
+def _rows(scope: Scope, derived: Layered, mistakes: str) -> str:
+    """A row a detail line, with only those columns of request and document that something uses."""
     section = scope.section
     shape = {"details": {section.table: [{"_row": "VARCHAR", **_shape(section)}]}}
+    used = sorted(scope.used_of_request - {"document_id", "kind", "template"})
+    carried = ["seq", "r_document_id", "r_kind", DECIMALS, *(f"r_{name}" for name in used)]
     main = [expr.sql for expr in scope.used_of_main.values()]
-    join = f" JOIN ({select(['seq', 'r_template', *main], 'doc')}) USING (seq)" if main else ""
+    main += ["r_template"] if "template" in scope.used_of_request else []
+    join = f" JOIN ({select(['seq', *main], 'doc')}) AS m USING (seq)" if main else ""
     items = f"{_parsed(shape)}.details.{ident(section.table)} AS items"
     flat = ["* EXCLUDE (items)", "unnest(items) AS j", "unnest(range(1, len(items) + 1)) AS pos"]
-    source = [
-        ("lists", select(["* EXCLUDE (canonical, split)", items], "request")),
-        ("flat", select(flat, "lists")),
-        ("src", select("*", f"flat{join}")),
-    ]
     keep = [
-        "* EXCLUDE (j)",
+        *(*carried, *main, "j"),
         "coalesce(j._row, CAST(pos AS VARCHAR)) AS row_id",
         "coalesce(TRY_CAST(j._row AS BIGINT), pos) AS ord",
     ]
-    return create(f"rows_{section.name}", _typed(scope, source, keep, "j", derived))
-
-
-def _typed(scope: Scope, source: list[tuple[str, str]], keep: list[str], at: str, derived: Layered) -> str:
-    """source -> raw texts -> values -> refused texts -> derived values, as a chain of common table expressions."""
-    fields = scope.section.fields
-    raws = named((raw_sql(_raw(f, at), f.kind), f"raw_{f.name}") for f in fields)
-    values = named((value_sql(f"raw_{f.name}", f.kind, DECIMALS), scope.column(f.name)) for f in fields)
-    refused = named(
-        (refused_sql(f"raw_{f.name}", scope.column(f.name), f.kind), scope.error_column(f.name)) for f in fields
-    )
-    drop = ", ".join(f"raw_{f.name}" for f in fields)
     steps = [
-        *source,
-        ("raw", select([*keep, *raws], "src")),
-        ("val", select(["*", *values], "raw")),
-        ("l0", select([f"* EXCLUDE ({drop})", *refused], "val")),
+        ("lists", select([*carried, *main, items], f"request{join}")),
+        ("src", select(flat, "lists")),
+        ("l0", _values(scope, keep, "j")),
         *derived.steps,
     ]
-    return chain(steps, select("*", derived.last))
+    last = select(["* EXCLUDE (j)", f"{mistakes} AS mistakes"], derived.last)
+    return create(f"rows_{section.name}", chain(steps, last))
+
+
+def _values(scope: Scope, keep: list[str], at: str) -> str:
+    """The typed values of a section's fields."""
+    fields = scope.section.fields
+    values = named((value_sql(raw_sql(_raw(f, at), f.kind), f.kind, DECIMALS), scope.column(f.name)) for f in fields)
+    return select([*keep, *values], "src")
 
 
 def _raw(field: Field, at: str) -> str:
@@ -176,9 +195,10 @@ def _raw(field: Field, at: str) -> str:
     return f"coalesce({', '.join(filled)}, {first})"
 
 
-def _head(main: Scope, derived: Layered, details: Mapping[str, Scope]) -> str:
+def _head(main: Scope, early: Layered, late: Layered, details: Mapping[str, Scope], mistakes: str) -> str:
     """The document with the sums of its rows; a sum over a row without value has no value."""
-    source, columns = "doc", []
+    steps, _ = _main(main, early)
+    source, columns = early.last, []
     for name in details:
         wanted = [item for item in main.section.derived if (item.sum or item.count or "").partition(".")[0] == name]
         if not wanted:
@@ -186,8 +206,8 @@ def _head(main: Scope, derived: Layered, details: Mapping[str, Scope]) -> str:
         sums = select(["seq", *named((_sum(item), f"s_{item.name}") for item in wanted)], f"rows_{name} GROUP BY seq")
         source += f" LEFT JOIN ({sums}) AS a_{name} USING (seq)"
         columns += named((case([(f"a_{name}.seq IS NULL", "0")], f"s_{i.name}"), main.column(i.name)) for i in wanted)
-    steps = [("l0", select(["doc.*", *columns], source)), *derived.steps]
-    return create("head", chain(steps, select("*", derived.last)))
+    steps += [("t0", select([f"{early.last}.*", *columns], source)), *late.steps]
+    return create("head", chain(steps, select(["* EXCLUDE (j)", f"{mistakes} AS mistakes"], late.last)))
 
 
 def _sum(item: Derived) -> str:

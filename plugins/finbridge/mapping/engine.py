@@ -7,24 +7,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finbridge.core.ids import VoucherKind
 from finbridge.core.money import decimals
 from finbridge.core.ports import CodeRow, Problem, Translation, TranslationRequest
 from finbridge.core.vouchers import MappingStamp
-from finbridge.mapping.codes import ranges
+from finbridge.mapping.codes import CodeRange, ranges
 from finbridge.mapping.compiler import REQUEST_COLUMNS, Compiled, compile_mapping
-from finbridge.mapping.vouchers import build_vouchers, frames_of
+from finbridge.mapping.frames import Frames
+from finbridge.mapping.problems import fault_problem
+from finbridge.mapping.vouchers import build_vouchers
 
 if TYPE_CHECKING:
     import duckdb
 
 _CODE_TABLE = (
     "CREATE OR REPLACE TEMP TABLE code (tab VARCHAR, company VARCHAR, code VARCHAR, target VARCHAR, "
-    "valid_from DATE, valid_to DATE)"
+    "valid_from DATE, valid_to DATE, except_for VARCHAR[])"
 )
+_CODE_TYPES = ("VARCHAR", "VARCHAR", "VARCHAR", "VARCHAR", "DATE", "DATE", "VARCHAR[]")
 _REQUEST_TABLE = "CREATE OR REPLACE TEMP TABLE request ({})".format(
     ", ".join(f"{name} {type_}" for name, type_ in REQUEST_COLUMNS.items())
 )
+
+
+#: Up to so many requests a call is planned for speed of planning, above for speed of work.
+FEW = 1000
 
 
 class Session:
@@ -36,12 +42,24 @@ class Session:
         self.connection: duckdb.DuckDBPyConnection = duckdb.connect(":memory:")
         self.statements = 0
         self._parsed: dict[str, duckdb.Statement] = {}
-        self.run(f"SET threads = {threads}")
+        self._threads = threads
+        self._few: bool | None = None
+        self.expect(few=True)
         self.run(f"SET memory_limit = '{memory_limit}'")
         self.run("SET preserve_insertion_order = false")  # every result that is read has its own order
         self.run("SET TimeZone = 'UTC'")
         if temp_directory is not None:
             self.run(f"SET temp_directory = '{temp_directory}'")
+
+    def expect(self, *, few: bool) -> None:
+        """Plan the coming statements for few rows or for many.
+
+        For few, planning is nearly all of the time: without the optimizer and with one thread a call takes half of it.
+        """
+        if few is not self._few:
+            self._few = few
+            self.run(f"SET threads = {1 if few else self._threads}")
+            self.run(f"PRAGMA {'disable' if few else 'enable'}_optimizer")
 
     def run(self, sql: str, values: Sequence[Any] | None = None) -> duckdb.DuckDBPyConnection:
         """Execute one statement."""
@@ -69,6 +87,7 @@ class DuckTranslator:
         self.session = session or Session()
         self._lock = threading.Lock()
         self._codes: tuple[CodeRow, ...] | None = None
+        self._disputed: list[CodeRange] = []
 
     @property
     def stamp(self) -> MappingStamp:
@@ -88,6 +107,7 @@ class DuckTranslator:
     def translate(self, requests: Sequence[TranslationRequest], codes: Sequence[CodeRow]) -> Translation:
         """See the port. The number of statements depends on the mapping, never on the number of requests."""
         with self._lock:
+            self.session.expect(few=len(requests) <= FEW)
             self.load_codes(codes)
             self._load(requests)
             self.map()
@@ -99,8 +119,9 @@ class DuckTranslator:
             return
         rows = ranges(codes)
         self.session.run(_CODE_TABLE)
-        columns = list(zip(*rows, strict=True)) or [()] * 6
-        self.session.load("code", ("VARCHAR",) * 4 + ("DATE",) * 2, columns)
+        columns = list(zip(*rows, strict=True)) or [()] * len(_CODE_TYPES)
+        self.session.load("code", _CODE_TYPES, columns)
+        self._disputed = [row for row in rows if row[3] is None]
         self._codes = tuple(codes)
 
     def _load(self, requests: Sequence[TranslationRequest]) -> None:
@@ -134,13 +155,7 @@ class DuckTranslator:
     def _read(self, requests: Sequence[TranslationRequest]) -> Translation:
         output = self.compiled.output
         run = self.session.repeat
-        problems = tuple(
-            Problem(document_id=row[0], code=row[1], field=row[2], detail=row[3])
-            for row in run(output.problems).fetchall()
-        )
-        empty: list[tuple[str, VoucherKind]] = []
-        for (seq,) in run(output.empty).fetchall():
-            empty.append((requests[seq].document_id, requests[seq].kind))
+        empty = run(output.empty).fetchall()
         headers = run(output.vouchers).fetchall()
         lines = run(output.voucher_lines).fetchall()
         documents = run(output.documents).fetchnumpy()
@@ -148,10 +163,19 @@ class DuckTranslator:
         vouchers = build_vouchers(requests, headers, lines, output.dimensions, self.stamp)
         return Translation(
             vouchers=vouchers,
-            problems=problems,
-            empty=tuple(empty),
-            frames=frames_of(vouchers, documents, rows),
+            problems=self._problems(),
+            empty=tuple((requests[seq].document_id, requests[seq].kind) for (seq,) in empty),
+            frames=Frames(vouchers, documents, rows),
         )
+
+    def _problems(self) -> tuple[Problem, ...]:
+        output, mistakes = self.compiled.output, self.compiled.mistakes
+        found = [
+            mistakes[number].problem(document_id, text, rows or (), self._disputed)
+            for document_id, number, text, rows in self.session.repeat(output.problems).fetchall()
+        ]
+        found += [fault_problem(*row) for row in self.session.repeat(output.faults).fetchall()]
+        return tuple(sorted(found, key=lambda p: (p.document_id, p.code, p.field, p.detail)))
 
 
 def load_translator(path: Path) -> DuckTranslator:

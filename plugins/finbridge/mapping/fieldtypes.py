@@ -63,10 +63,10 @@ def value_sql(raw: str, kind: FieldType, decimals: str) -> str:
 
 
 def refused_sql(raw: str, value: str, kind: FieldType) -> str:
-    """The text that was refused ('' for a blank one that is needed), NULL where the value is good."""
+    """Whether the text was refused (a blank one only where a value is needed). Never NULL."""
     if kind.required:
-        return case([(f"{value} IS NULL", f"coalesce({raw}, '')")])
-    return case([(f"{value} IS NULL AND trim({raw}, {quote(BLANKS)}) <> ''", raw)])
+        return f"{value} IS NULL"
+    return f"{value} IS NULL AND coalesce(trim({raw}, {quote(BLANKS)}), '') <> ''"
 
 
 # ---------------------------------------------------------------- classes of mistakes
@@ -93,20 +93,12 @@ CLASSES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
 }
 
 
-def mistake_sql(type_: str, text: str) -> str:
-    """``code: class`` of a refused text, by the SQL for the field's type: the same words as :func:`parse`."""
-    shape = [(f"regexp_matches({text}, {quote(regex)})", quote(name)) for regex, name in _SHAPE]
-    number = [(f"regexp_matches({text}, {quote(regex)})", quote(name)) for regex, name in _NUMBER[len(_SHAPE) : -1]]
-    numeric = case(number, quote(_NUMBER[-1][1]))
-    rest = case(
-        [
-            (quote(name), numeric if classes is _NUMBER else quote(classes[-1][1]))
-            for name, (_, classes) in CLASSES.items()
-        ],
-        of=type_,
-    )
-    code = case([(quote(name), quote(f"{code}: ")) for name, (code, _) in CLASSES.items()], of=type_)
-    return case([(f"trim({text}, {quote(BLANKS)}) = ''", quote(MISSING))], f"{code} || {case(shape, rest)}")
+def mistake(type_: str, text: str) -> str:
+    """``code: class`` of a text that a field of this type refused."""
+    if _is_blank(text):
+        return MISSING
+    code, classes = CLASSES[type_]
+    return next(f"{code}: {name}" for regex, name in classes if re.search(regex, text))
 
 
 # ---------------------------------------------------------------- the reference
@@ -121,8 +113,7 @@ def parse(text: str | None, kind: FieldType, currency: str, decimals: int) -> tu
     value = _value(text, kind, currency, decimals)
     if value is not None:
         return value, None
-    code, classes = CLASSES[kind.name]
-    return None, next(f"{code}: {name}" for regex, name in classes if re.search(regex, text))
+    return None, mistake(kind.name, text)
 
 
 def _is_blank(text: str | None) -> bool:

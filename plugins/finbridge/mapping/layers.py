@@ -5,85 +5,87 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from finbridge.mapping.codes import EVERY_COMPANY
 from finbridge.mapping.scope import Expr, Scope
 from finbridge.mapping.spec import Derived
-from finbridge.mapping.sqltext import case, quote, select
+from finbridge.mapping.sqltext import quote, select
 from finbridge.mapping.transforms import DATE, TEXT
 
-UNKNOWN, AMBIGUOUS = "?", "!"  # how a look-up's error text begins
+UNIT = "\x1f"  # between key, company and day in the text of a look-up that found nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Layered:
-    """Common table expressions that start from ``l0``; ``last`` is the name of the last one."""
+    """Common table expressions that start from ``<prefix>0``; ``last`` is the name of the last one."""
 
     steps: tuple[tuple[str, str], ...]
     last: str
 
 
-def layered(scope: Scope, items: Sequence[Derived], *, late: bool = False) -> Layered:
+def layered(scope: Scope, items: Sequence[Derived], *, late: bool = False, prefix: str = "l") -> Layered:
     """Put derived values into layers and make them known to the scope.
+
+    A look-up joins on what earlier layers computed; a transform may also use values of its own layer (DuckDB lets a
+    later column name an earlier one). Few layers matter: each costs planning time in every call.
 
     Raises:
         ConfigError: an unknown name, or values that rest on each other in a circle.
     """
     waiting = list(items)
     steps: list[tuple[str, str]] = []
-    last = "l0"
     while waiting:
         names = {item.name for item in waiting}
-        ready = [item for item in waiting if not names & _locals(item)]
+        ready = [item for item in waiting if item.lookup and not names & _locals(item)]
+        taken: set[str] = {item.name for item in ready}
+        while more := [i for i in waiting if not i.lookup and i.name not in taken and not (names - taken) & _locals(i)]:
+            ready += more
+            taken |= {item.name for item in more}
         if not ready:
             circle = ", ".join(sorted(names))
             raise scope.file.error(waiting[0].where, f"互相引用 / these rest on each other in a circle: {circle}.")
-        steps += _layer(scope, ready, last, late=late)
-        last = steps[-1][0]
-        waiting = [item for item in waiting if item not in ready]
-    return Layered(tuple(steps), last)
+        steps.append(_layer(scope, ready, (f"{prefix}{len(steps)}", f"{prefix}{len(steps) + 1}"), late=late))
+        waiting = [item for item in waiting if item.name not in taken]
+    return Layered(tuple(steps), f"{prefix}{len(steps)}")
 
 
 def _locals(item: Derived) -> set[str]:
     return {ref for ref in (*item.args, *item.key, item.on) if isinstance(ref, str) and "." not in ref}
 
 
-def _layer(scope: Scope, items: Sequence[Derived], last: str, *, late: bool) -> list[tuple[str, str]]:
-    number = int(last[1:]) + 1
+def _layer(scope: Scope, items: Sequence[Derived], names: tuple[str, str], *, late: bool) -> tuple[str, str]:
     columns: list[str] = []
     joins: list[str] = []
-    keys: list[str] = []
     for item in items:
         if item.transform is not None:
             expr = scope.call(item, late=late)
             columns.append(f"{expr.sql} AS {scope.column(item.name)}")
         else:
-            expr = _lookup(scope, item, late=late, keys=keys, joins=joins, columns=columns)
+            expr, join, made = _lookup(scope, item, late=late)
+            joins.append(join)
+            columns += made
         scope.derive(item, expr)
-    steps = []
-    if keys:
-        steps.append((f"k{number}", select(["*", *keys], last)))
-        last = f"k{number}"
-    return [*steps, (f"l{number}", select([f"{last}.*", *columns], " ".join([last, *joins])))]
+    before, own = names
+    return own, select([f"{before}.*", *columns], " ".join([before, *joins]))
 
 
-def _lookup(scope: Scope, item: Derived, *, late: bool, keys: list[str], joins: list[str], columns: list[str]) -> Expr:
-    """Join a code table twice: the company's own row wins over the row for every company."""
+def _lookup(scope: Scope, item: Derived, *, late: bool) -> tuple[Expr, str, list[str]]:
+    """Join a code table: for one company and day it holds one row at most (`finbridge.mapping.codes.ranges`)."""
     parts = [scope.get(ref, (*item.where, "key", i), TEXT, late=late) for i, ref in enumerate(item.key)]
     on = scope.get(item.on, (*item.where, "on"), DATE, late=late)
-    key, value = f"k{scope.column(item.name)}", scope.column(item.name)
-    keys.append(f"{key_sql([part.sql for part in parts])} AS {key}")
-    own, common = f"o_{item.name}", f"c_{item.name}"
-    for alias, company in ((own, "r_company"), (common, "''")):
-        joins.append(
-            f"\n  LEFT JOIN code AS {alias} ON {alias}.tab = {quote(item.lookup or '')} AND {alias}.company = {company}"
-            f" AND {alias}.code = {key} AND {on.sql} >= {alias}.valid_from AND {on.sql} < {alias}.valid_to"
-        )
-    found = case([(f"{own}.code IS NOT NULL", f"{own}.target")], f"{common}.target")
-    state = case([(f"coalesce({own}.code, {common}.code) IS NULL", quote(UNKNOWN))], quote(AMBIGUOUS))
-    # NULL where the key or the day is missing: their own errors are told, not this one.
-    error = case([(f"{value} IS NULL", f"{state} || {key} || ', company ' || r_company || ', date ' || {on.sql}")])
-    columns += [f"{found} AS {value}", f"{error} AS {scope.error_column(item.name)}"]
+    key, value, code = key_sql([part.sql for part in parts]), scope.column(item.name), f"c_{item.name}"
+    scope.used_of_request.add("company")
+    join = (
+        f"\n  LEFT JOIN code AS {code} ON {code}.tab = {quote(item.lookup or '')} AND {code}.code = {key}"
+        f" AND {on.sql} >= {code}.valid_from AND {on.sql} < {code}.valid_to AND ({code}.company = r_company"
+        f" OR ({code}.company = {quote(EVERY_COMPANY)} AND NOT list_contains({code}.except_for, r_company)))"
+    )
+    # Where the key or the day is missing their own errors are told, not this one.
+    condition = f"{value} IS NULL AND {' AND '.join(f'{part.sql} IS NOT NULL' for part in (*parts, on))}"
+    text = f"concat_ws({quote(UNIT)}, {key}, r_company, {on.sql})"
+    scope.errors[item.name] = (condition, text)
     needs = frozenset().union(on.needs, *(part.needs for part in parts))
-    return Expr("", TEXT, needs, late=on.late or any(part.late for part in parts))
+    late = on.late or any(part.late for part in parts)
+    return Expr("", TEXT, needs, late=late), join, [f"{code}.target AS {value}"]
 
 
 def key_sql(parts: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ class Output:
     """Queries over the tables of one call; column names stand in the order in which the queries give them."""
 
     problems: str
+    faults: str
     empty: str
     vouchers: str
     voucher_lines: str
@@ -31,15 +32,13 @@ class Output:
     def of(cls, resolved: Resolved) -> Output:
         """The queries of a mapping."""
         dims = [f"p.x_{name}" for name in resolved.dimensions]
-        faults = select(
-            "DISTINCT r_document_id, fault, 'voucher.' || r_kind, fault_text", "voucher", where="fault IS NOT NULL"
-        )
         documents = ["r_document_id AS document_id", "r_template AS template", "r_company AS company"]
         documents += ["r_currency AS currency", "r_kind AS kind"]
         documents += named((expr.sql, name) for name, expr in resolved.documents.items())
         sound = select("seq", "voucher", where="sound")
         return cls(
-            problems=select("document_id, code, field, detail", "problem", tail=f"UNION ALL {faults} ORDER BY ALL"),
+            problems=select("document_id, n, t, shown", "problem"),
+            faults=select("DISTINCT r_document_id, r_kind, fault", "voucher", where="fault IS NOT NULL"),
             empty=select("seq", "good", where="amount = 0", tail="ORDER BY seq"),
             vouchers=select(VOUCHER_COLUMNS, "voucher", where="sound", tail="ORDER BY seq"),
             voucher_lines=select(
@@ -59,7 +58,7 @@ def _frame_lines(resolved: Resolved) -> str | None:
         return None
     columns = ["r_document_id AS document_id", "row_id AS line_id"]
     columns += named((expr.sql, name) for name, expr in resolved.lines.items())
-    first = select("min(seq) AS seq", "doc", tail="GROUP BY r_document_id")
+    first = select("min(seq) AS seq", "head", tail="GROUP BY r_document_id")
     return select(
         columns, f"rows_{resolved.lines_of} SEMI JOIN ({first}) AS f USING (seq)", tail="ORDER BY seq, ord, row_id"
     )
@@ -108,16 +107,16 @@ def _postings(resolved: Resolved) -> str:
         f"row_number() OVER (PARTITION BY seq ORDER BY {order}) AS line_no",
         *("account", "side", "amount_minor", "party", "tax_code", "assignment", *dims, "source_lines"),
     ]
-    steps = [
-        ("due", select("seq", "good", where=_POSTS)),
-        ("made", "\nUNION ALL ".join(branches)),
-    ]
-    return create("posting", chain(steps, select(columns, "made")))
+    due = select("seq", "good", where=_POSTS)
+    steps = [("made", "\nUNION ALL ".join(branches))]
+    where = "amount_minor IS NULL OR amount_minor <> 0"  # a line without value is a fault, one of 0.00 is no line
+    return create("posting", chain(steps, select(columns, f"made SEMI JOIN ({due}) AS d USING (seq)", where=where)))
 
 
 def _posting(rule: VoucherKindRule, number: int, line: Line, dimensions: Sequence[str]) -> str:
     table = f"rows_{line.each}" if line.each else "head"
-    ord_, source = ("ord", f"{quote(line.each + ':')} || row_id") if line.each else ("0", NO_TEXT)
+    if line.each and line.of_main:
+        table += f" JOIN ({select(['seq', *line.of_main], 'head')}) AS m USING (seq)"
     texts = {
         "account": line.account.sql,
         "party": line.party.sql,
@@ -125,60 +124,59 @@ def _posting(rule: VoucherKindRule, number: int, line: Line, dimensions: Sequenc
         "assignment": line.assignment.sql,
         **{f"x_{name}": line.dimensions[name].sql if name in line.dimensions else NO_TEXT for name in dimensions},
     }
-    columns = ["seq", f"{number} AS rule", f"{ord_} AS ord", f"{quote(line.side)} AS side"]
-    columns += [f"{line.amount.sql} AS amount", *named((sql, name) for name, sql in texts.items())]
-    where = [f"r_kind = {quote(rule.kind)}", *([] if line.when.sql == "true" else [line.when.sql])]
-    rows = select([*columns, f"{source} AS source"], f"{table} SEMI JOIN due USING (seq)", where=" AND ".join(where))
-    described = ", ".join(texts)
-    if not line.merge:
-        listed = case([("source IS NULL", "[]")], "[source]")
-        columns = ["seq", "rule", "ord", "side", "amount AS amount_minor", described, f"{listed} AS source_lines"]
-        return select(columns, f"({rows})", where=_POSTS)
-    total = case([("count(amount) = count(*)", "TRY_CAST(sum(amount) AS BIGINT)")])
-    sources = "coalesce(list_sort(list(source) FILTER (WHERE amount <> 0)), [])"
-    columns = ["seq", "rule", "min(ord) AS ord", "side", f"{total} AS amount_minor", described]
-    merged = select(
-        [*columns, f"{sources} AS source_lines"], f"({rows})", tail=f"GROUP BY seq, rule, side, {described}"
-    )
-    return select("*", f"({merged})", where="amount_minor IS NULL OR amount_minor <> 0")
+    where = " AND ".join([f"r_kind = {quote(rule.kind)}", *([] if line.when.sql == "true" else [line.when.sql])])
+    source = f"{quote(line.each + ':')} || row_id" if line.each else ""
+    fixed = ["seq", f"{number} AS rule"]
+    side, described = f"{quote(line.side)} AS side", named((sql, name) for name, sql in texts.items())
+    amount = line.amount.sql
+    if not line.merge or not line.each:
+        order, sources = ("ord", f"[{source}]") if line.each else ("0", "CAST([] AS VARCHAR[])")
+        columns = [*fixed, f"{order} AS ord", side, f"{amount} AS amount_minor", *described]
+        return select([*columns, f"{sources} AS source_lines"], table, where=where)
+    total = case([(f"count({amount}) = count(*)", f"TRY_CAST(sum({amount}) AS BIGINT)")])
+    sources = f"list_sort(list({source}) FILTER (WHERE {amount} <> 0))"
+    columns = [*fixed, "min(ord) AS ord", side, f"{total} AS amount_minor", *described]
+    return select([*columns, f"{sources} AS source_lines"], table, where=where, tail="GROUP BY ALL")
 
 
 # ---------------------------------------------------------------- vouchers
 
 
 def _vouchers(resolved: Resolved) -> str:
+    """Header, summary and faults of each request that posts; ``sound`` where its whole document is without fault.
+
+    The summary 摘要 stands on one line; what is too long is cut with …, first in the piece that gives way: ``s0`` has
+    a column each for what stands before that piece, the piece, and what stands after it; ``s1`` cuts the piece to the
+    room that is left; the last step cuts the whole.
+    """
     kinds = resolved.kinds
     header = named((_by_kind(kinds, [rule.header[name].sql for rule in kinds]), name) for name in HEADER_TYPES)
-    fault = case(
-        [
-            (
-                "g.amount IS NULL OR t.incomplete OR business_date IS NULL OR document_date IS NULL "
-                "OR posting_date IS NULL OR attachment_count IS NULL",
-                "'incomplete_voucher'",
-            ),
-            ("t.debit IS DISTINCT FROM t.credit", "'unbalanced_voucher'"),
-            ("t.debit IS DISTINCT FROM g.amount", "'voucher_not_amount'"),
-        ]
+    before, middle, after = (
+        f"regexp_replace({_by_kind(kinds, sqls)}, {_BLANK_RUN}, ' ', 'g')" for sqls in _thirds(kinds)
     )
-    joined = "h JOIN good AS g USING (seq) LEFT JOIN total AS t USING (seq)"
-    bad = select("DISTINCT r_document_id", "v", where="fault IS NOT NULL")
-    steps = [
-        *_summaries(kinds),
-        ("h", select(["*", *header], "s2")),
-        ("v", select(["h.*", f"{fault} AS fault"], joined, where="g.amount IS NULL OR g.amount <> 0")),
-        ("bad", bad),
+    room = _by_kind(kinds, [str(rule.max_length) for rule in kinds])
+    pieces = named([(before, "s_a"), (middle, "s_b"), (after, "s_c"), (room, "s_max"), (_FAULT, "fault")])
+    joined = "head JOIN good AS g USING (seq) LEFT JOIN total AS t USING (seq)"
+    first = ["seq", "r_document_id", "r_kind", *header, *pieces]
+    cut = f"* REPLACE ({_cut('s_b', 'greatest(0, s_max - length(s_a) - length(s_c))')} AS s_b)"
+    bad = select("DISTINCT r_document_id, true AS faulty", "s0", where="fault IS NOT NULL")
+    last = ["seq", "r_document_id", "r_kind", *HEADER_TYPES, f"{_cut('s_a || s_b || s_c', 's_max')} AS summary"]
+    steps = [("s0", select(first, joined, where=_POSTS)), ("s1", select(cut, "s0"))]
+    final = select([*last, "fault", "faulty IS NULL AS sound"], f"s1 LEFT JOIN ({bad}) AS b USING (r_document_id)")
+    return create("voucher", chain(steps, final))
+
+
+_FAULT = case(
+    [
+        (
+            "g.amount IS NULL OR t.incomplete OR business_date IS NULL OR document_date IS NULL "
+            "OR posting_date IS NULL OR attachment_count IS NULL",
+            "'incomplete_voucher'",
+        ),
+        ("t.debit IS DISTINCT FROM t.credit", "'unbalanced_voucher'"),
+        ("t.debit IS DISTINCT FROM g.amount", "'voucher_not_amount'"),
     ]
-    words = case([(quote(name), quote(text)) for name, text in _FAULTS.items()], of="fault")
-    columns = [*(f"v.{column}" for column in VOUCHER_COLUMNS), "v.r_document_id", "r_kind", "fault"]
-    columns += [f"{words} AS fault_text", "bad.r_document_id IS NULL AS sound"]
-    return create("voucher", chain(steps, select(columns, "v LEFT JOIN bad ON bad.r_document_id = v.r_document_id")))
-
-
-_FAULTS = {
-    "incomplete_voucher": "分录缺科目或金额,或缺日期 / a line lacks account or amount, or a date is missing",
-    "unbalanced_voucher": "借贷不平 / debit and credit differ",
-    "voucher_not_amount": "借方合计不等于应记金额 / the debit side is not the amount to post",
-}
+)
 
 
 def _by_kind(kinds: Sequence[VoucherKindRule], sqls: Sequence[str]) -> str:
@@ -187,28 +185,14 @@ def _by_kind(kinds: Sequence[VoucherKindRule], sqls: Sequence[str]) -> str:
     return case([(quote(rule.kind), sql) for rule, sql in zip(kinds, sqls, strict=True)], of="r_kind")
 
 
-def _summaries(kinds: Sequence[VoucherKindRule]) -> list[tuple[str, str]]:
-    """The summary 摘要 on one line; what is too long is cut with …, first in the piece that gives way.
-
-    Steps: ``s0`` has a column each for what stands before the piece, the piece, and what stands after it; ``s1`` the
-    piece cut to the room that is left; ``s2`` the whole.
-    """
-    halves: list[list[str]] = [[], [], []]
+def _thirds(kinds: Sequence[VoucherKindRule]) -> list[list[str]]:
+    """For each kind what stands before the piece that gives way, the piece, and what stands after it."""
+    thirds: list[list[str]] = [[], [], []]
     for rule in kinds:
         cut = rule.gives_way if rule.gives_way is not None else len(rule.summary)
         for part, pieces in enumerate((rule.summary[:cut], rule.summary[cut : cut + 1], rule.summary[cut + 1 :])):
-            halves[part].append(" || ".join(_piece(piece) for piece in pieces) or "''")
-    lengths = _by_kind(kinds, [str(rule.max_length) for rule in kinds])
-    before, middle, after = (_by_kind(kinds, sqls) for sqls in halves)
-    tidy = [
-        f"regexp_replace({sql}, {_BLANK_RUN}, ' ', 'g') AS {name}"
-        for sql, name in ((before, "s_a"), (middle, "s_b"), (after, "s_c"))
-    ]
-    return [
-        ("s0", select(["*", *tidy, f"{lengths} AS s_max"], "head")),
-        ("s1", select([f"* REPLACE ({_cut('s_b', 'greatest(0, s_max - length(s_a) - length(s_c))')} AS s_b)"], "s0")),
-        ("s2", select(["*", f"{_cut('(s_a || s_b || s_c)', 's_max')} AS summary"], "s1")),
-    ]
+            thirds[part].append(" || ".join(_piece(piece) for piece in pieces) or "''")
+    return thirds
 
 
 def _piece(piece: Place) -> str:

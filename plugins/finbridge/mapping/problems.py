@@ -1,116 +1,115 @@
-"""The statement that names what is wrong: code, field and class of value, never the value of a personal field."""
+"""What is wrong: found set-based, told in words: code, field and class of value, never the value of a field."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
 
-from finbridge.mapping.fieldtypes import mistake_sql
-from finbridge.mapping.layers import UNKNOWN
+from finbridge.core.ports import Problem
+from finbridge.mapping.codes import CodeRange
+from finbridge.mapping.fieldtypes import mistake
+from finbridge.mapping.layers import UNIT
 from finbridge.mapping.resolved import Resolved
 from finbridge.mapping.scope import Scope
-from finbridge.mapping.sqltext import NO_TEXT, case, chain, create, quote, select
+from finbridge.mapping.sqltext import NO_TEXT, case, create, quote, select
 
 _ROWS_SHOWN = 5
 _UNKNOWN = "unknown_code: 对照表没有这个代码 / not in the code table: "
 _AMBIGUOUS = "ambiguous_code: 对照表有重叠的行 / two rows of the code table are valid at once: "
+#: What can be wrong with a voucher as a whole.
+FAULTS = {
+    "incomplete_voucher": "分录缺科目或金额,或缺日期 / a line lacks account or amount, or a date is missing",
+    "unbalanced_voucher": "借贷不平 / debit and credit differ",
+    "voucher_not_amount": "借方合计不等于应记金额 / the debit side is not the amount to post",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class _Item:
-    """One thing that can be wrong. ``type`` is a field type, ``code`` for a look-up or ``rule`` for a check."""
+class Mistake:
+    """One thing that can be wrong in a row of a section. ``kind``: a field type, ``code`` (look-up) or ``rule``."""
 
-    condition: str
-    text: str  # SQL: the refused text, the look-up's error, or the rule's own words
+    condition: str  # SQL, never NULL
+    text: str  # SQL of the refused text, or of key, company and day; for a rule its own words
     field: str
     label: str
-    type: str
+    kind: str
+    table: str = ""
 
+    def problem(self, document_id: str, text: str, rows: Sequence[str], disputed: Sequence[CodeRange]) -> Problem:
+        """The problem in words. ``rows``: ids of the first few detail rows; ``disputed``: code rows that disagree."""
+        if self.kind == "rule":
+            told = self.text
+        elif self.kind == "code":
+            told = self._lookup(text, disputed)
+        else:
+            told = mistake(self.kind, text)
+        code, _, words = told.partition(": ")
+        at = f" 行/row {','.join(rows)}" if rows else ""
+        return Problem(document_id=document_id, code=code, field=self.field, detail=f"{self.label}{at}: {words}")
 
-def problem_statement(resolved: Resolved, main: Scope, details: Mapping[str, Scope]) -> str:
-    """``problem``: a row for each (document, field, mistake), with the first few row ids where it is in a detail."""
-    kinds = ", ".join(quote(rule.kind) for rule in resolved.kinds)
-    unruled = _Item(
-        f"r_kind NOT IN ({kinds})",
-        "'no_voucher_rule: 没有这种凭证的模板 / no rule'",
-        "request.kind",
-        "凭证种类",
-        "rule",
-    )
-    known: list[_Item] = []
-    branches = []
-    for name, scope in (("", main), *details.items()):
-        items = [*_items(resolved, scope, name or None), *([] if name else [unruled])]
-        table, row = (f"rows_{name}", "row_id") if name else ("head", NO_TEXT)
-        structs = [
-            case([(item.condition, f"{{'n': {number}, 't': {item.text}}}")])
-            for number, item in enumerate(items, start=len(known))
-        ]
-        known += items
-        # Only rows of detail tables are many: a row without any error text and without a failing check is left out.
-        columns = ", ".join(item.text for item in items if item.type != "rule")
-        tests = [f"coalesce({columns}) IS NOT NULL"] if columns else []
-        tests += [f"({item.condition})" for item in items if item.type == "rule"]
-        source = select(
-            ["r_document_id", f"{row} AS row_id", f"unnest([{', '.join(structs)}]) AS p"],
-            table,
-            where=" OR ".join(tests),
+    def _lookup(self, text: str, disputed: Sequence[CodeRange]) -> str:
+        code, company, day = text.split(UNIT)
+        on = date.fromisoformat(day)
+        twice = any(
+            (table, found) == (self.table, code) and owner in ("", company) and start <= on < end
+            for table, owner, found, _, start, end, _ in disputed
         )
-        branches.append(source)
-    values = ", ".join(f"({n}, {quote(i.field)}, {quote(i.label)}, {quote(i.type)})" for n, i in enumerate(known))
-    first_rows = f"array_to_string(list_slice(list_sort(list(DISTINCT row_id)), 1, {_ROWS_SHOWN}), ',')"
-    steps = [
-        ("found", "\n  UNION ALL ".join(branches)),
-        ("known(n, field, label, type)", f"VALUES {values}"),
-        (
-            "told",
-            select(["r_document_id", "row_id", "field", "label", f"{_words()} AS e"], "found JOIN known ON p.n = n"),
-        ),
-        ("listed", _grouped(first_rows)),
-    ]
-    detail = (
-        "label || " + case([("shown = ''", "''")], "' 行/row ' || shown") + " || ': ' || substr(e, strpos(e, ': ') + 2)"
-    )
-    columns_out = ["document_id", "split_part(e, ': ', 1) AS code", "field", f"{detail} AS detail"]
-    return create("problem", chain(steps, select(columns_out, "listed")))
+        return f"{_AMBIGUOUS if twice else _UNKNOWN}table {self.table}, code {code}, company {company}, date {day}"
 
 
-def _grouped(first_rows: str) -> str:
-    columns = ["r_document_id AS document_id", "field", "label", "e", f"coalesce({first_rows}, '') AS shown"]
-    return select(columns, "told", tail="GROUP BY r_document_id, field, label, e")
+def fault_problem(document_id: str, kind: str, fault: str) -> Problem:
+    """A voucher that would be wrong as a whole."""
+    return Problem(document_id=document_id, code=fault, field=f"voucher.{kind}", detail=FAULTS[fault])
 
 
-def _words() -> str:
-    """``code: words`` of what was found."""
-    looked_up = case([(f"starts_with(p.t, {quote(UNKNOWN)})", quote(_UNKNOWN))], quote(_AMBIGUOUS))
-    return case(
-        [("'rule'", "p.t"), ("'code'", f"{looked_up} || label || ', code ' || substr(p.t, 2)")],
-        mistake_sql("type", "p.t"),
-        of="type",
-    )
-
-
-def _items(resolved: Resolved, scope: Scope, each: str | None) -> list[_Item]:
+def mistakes_of(resolved: Resolved, scope: Scope, each: str | None) -> list[Mistake]:
     """All that can be wrong in a row of this section."""
-    items: list[_Item] = []
+    found: list[Mistake] = []
     section = scope.section
     for field in section.fields:
         label = f"{field.label}({', '.join(field.columns)})" if field.columns else field.label
-        items.append(_value_item(resolved, scope, field.name, _placed(section.label, label), field.kind.name))
-    for derived in section.derived:
-        if derived.lookup:
-            items.append(_value_item(resolved, scope, derived.name, f"table {derived.lookup}", "code"))
+        value = _of_value(resolved, scope, field.name, _placed(section.label, label))
+        found.append(replace(value, kind=field.kind.name))
+    for item in (item for item in section.derived if item.lookup):
+        label = _placed(section.label, item.name)
+        found.append(replace(_of_value(resolved, scope, item.name, label), kind="code", table=item.lookup or ""))
     for rule in (r for r in resolved.rules if r.check.each == each):
         condition = f"({rule.fails}){_only(resolved, rule.kinds)}"
-        words = quote(f"{rule.check.code}: {rule.check.text}")
-        items.append(_Item(condition, words, rule.field, _placed(section.label, rule.field.partition(".")[2]), "rule"))
-    return items
+        label = _placed(section.label, rule.field.partition(".")[2])
+        found.append(Mistake(condition, f"{rule.check.code}: {rule.check.text}", rule.field, label, "rule"))
+    if each is None:
+        kinds = ", ".join(quote(rule.kind) for rule in resolved.kinds)
+        words = "no_voucher_rule: 没有这种凭证的模板 / the mapping makes no such voucher"
+        found.append(Mistake(f"r_kind NOT IN ({kinds})", words, "request.kind", "凭证种类", "rule"))
+    return found
 
 
-def _value_item(resolved: Resolved, scope: Scope, name: str, label: str, type_: str) -> _Item:
-    column = scope.error_column(name)
+def mistakes_sql(mistakes: Sequence[Mistake], first: int) -> str:
+    """A list of {number, text} for what is wrong in this row, NULL (and nothing spelt out) where nothing is."""
+    listed = [
+        case([(m.condition, f"{{'n': {number}, 't': {quote('') if m.kind == 'rule' else m.text}}}")])
+        for number, m in enumerate(mistakes, start=first)
+    ]
+    return case([(" OR ".join(f"({m.condition})" for m in mistakes), f"[{', '.join(listed)}]")])
+
+
+def problem_statement(details: Mapping[str, Scope]) -> str:
+    """``problem``: a row for each (document, mistake number, text) with the first few row ids."""
+    sources = [("head", NO_TEXT), *((f"rows_{name}", "row_id") for name in details)]
+    found = " UNION ALL ".join(
+        select(["r_document_id", f"{row} AS row_id", "unnest(mistakes) AS p"], table, where="mistakes IS NOT NULL")
+        for table, row in sources
+    )
+    rows = f"list_slice(list_sort(list(DISTINCT row_id) FILTER (WHERE row_id IS NOT NULL)), 1, {_ROWS_SHOWN})"
+    columns = ["r_document_id AS document_id", "p.n AS n", "p.t AS t", f"{rows} AS shown"]
+    return create("problem", select(columns, f"({found})", where="p IS NOT NULL", tail="GROUP BY ALL"))
+
+
+def _of_value(resolved: Resolved, scope: Scope, name: str, label: str) -> Mistake:
     field = f"{scope.section.name}.{name}"
-    return _Item(f"{column} IS NOT NULL{_only(resolved, resolved.kinds_that_need(field))}", column, field, label, type_)
+    condition, text = scope.errors[name]
+    return Mistake(f"{condition}{_only(resolved, resolved.kinds_that_need(field))}", text, field, label, "text")
 
 
 def _placed(section: str, label: str) -> str:

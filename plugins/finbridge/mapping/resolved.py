@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from finbridge.mapping.scope import Expr, Place, Scope
 from finbridge.mapping.spec import Check, MappingSpec, Posting, Reference, VoucherRule, Where
@@ -40,6 +40,7 @@ class Line:
     tax_code: Expr
     assignment: Expr
     dimensions: Mapping[str, Expr]
+    of_main: tuple[str, ...]  # columns of the main table that a line for each row takes
     merge: bool
     when: Expr
 
@@ -159,12 +160,13 @@ def _gives_way(rule: VoucherRule, pieces: tuple[Place, ...], main: Scope) -> int
 def _line(posting: Posting, main: Scope, details: Mapping[str, Scope]) -> Line:
     where = posting.where
     scope = _section(posting.each, main, details, (*where, "each"))
-    late = posting.each is None
+    late = True  # lines are made when all sums are known
+    scope.used_of_main, kept = {}, scope.used_of_main
 
     def text(name: str, reference: Reference | None) -> Expr:
         return _NOTHING if reference is None else scope.get(reference, (*where, name), TEXT, late=late)
 
-    return Line(
+    line = Line(
         each=posting.each,
         side="D" if posting.side == "debit" else "C",
         account=text("account", posting.account),
@@ -175,9 +177,13 @@ def _line(posting: Posting, main: Scope, details: Mapping[str, Scope]) -> Line:
         dimensions={
             name: scope.get(ref, (*where, "dimensions", name), TEXT, late=late) for name, ref in posting.dimensions
         },
+        of_main=(),
         merge=posting.merge,
         when=scope.conditions(posting.when, late=late),
     )
+    of_main = tuple(expr.sql for expr in scope.used_of_main.values())
+    scope.used_of_main = kept
+    return replace(line, of_main=of_main)
 
 
 def _rule(check: Check, main: Scope, details: Mapping[str, Scope], kinds: tuple[str, ...]) -> Rule:
@@ -208,19 +214,10 @@ def _no_error(scope: Scope, exprs: tuple[Expr, ...]) -> str:
     """A missing value is not a second problem where the value's own error is told already."""
     if any(expr.late for expr in exprs):
         return "false"
-    names = {name for expr in exprs for name in expr.needs}
-    columns = [
-        scope.error_column(own.partition(".")[2])
-        for own in sorted(names)
-        if own.partition(".")[0] == scope.section.name and has_error(scope, own.partition(".")[2])
-    ]
-    return f"coalesce({', '.join(columns)}) IS NULL" if columns else "true"
-
-
-def has_error(scope: Scope, name: str) -> bool:
-    """Whether a value has an error column: fields and look-ups have, transforms and sums have not."""
-    section = scope.section
-    return any(f.name == name for f in section.fields) or any(d.name == name and d.lookup for d in section.derived)
+    own = sorted(
+        {name.partition(".")[2] for e in exprs for name in e.needs if name.startswith(f"{scope.section.name}.")}
+    )
+    return " AND ".join(f"NOT ({scope.errors[name][0]})" for name in own if name in scope.errors) or "true"
 
 
 def _with_checks(
@@ -233,13 +230,4 @@ def _with_checks(
         read = [*(check.equal or ()), *([check.present] if check.present else []), *(c.field for c in check.when)]
         for reference in read:
             needs |= scope.get(reference, check.where, late=True).needs
-    return VoucherKindRule(
-        kind=rule.kind,
-        amount=rule.amount,
-        header=rule.header,
-        summary=rule.summary,
-        max_length=rule.max_length,
-        gives_way=rule.gives_way,
-        lines=rule.lines,
-        needs=frozenset(needs),
-    )
+    return replace(rule, needs=frozenset(needs))

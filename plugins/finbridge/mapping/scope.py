@@ -58,6 +58,9 @@ class Scope:
         self.main = main
         self.names: dict[str, Expr] = {}
         self.used_of_main: dict[str, Expr] = {}
+        self.used_of_request: set[str] = set()
+        #: By value: SQL of the condition under which it has an error (never NULL), and SQL of the text that shows it.
+        self.errors: dict[str, tuple[str, str]] = {}
         self._prefix = "m_" if main is None else "d_"
         for field in section.fields:
             type_ = TEXT if field.kind.name == "enum" else field.kind.name
@@ -67,15 +70,15 @@ class Scope:
         """The column that holds a value of this section."""
         return f"{self._prefix}{name}"
 
-    def error_column(self, name: str) -> str:
-        """The column that holds what is wrong with it."""
-        return f"e{self._prefix}{name}"
-
     def _add(self, name: str, expr: Expr, where: Where) -> None:
         if name in self.names:
             raise self.file.error(where, f"名字重复 / {name} is declared twice. Rename one of them.")
         own = frozenset({f"{self.section.name}.{name}"})
         self.names[name] = replace(expr, sql=self.column(name), needs=expr.needs | own)
+
+    def needs_document(self) -> bool:
+        """Whether a row's own values rest on the main table or the template."""
+        return bool(self.used_of_main) or "template" in self.used_of_request
 
     def derive(self, item: Derived, expr: Expr) -> None:
         """Make a derived value known under its name."""
@@ -116,12 +119,11 @@ class Scope:
     def _find(self, reference: str, where: Where) -> Expr:
         scope, _, name = reference.rpartition(".")
         if scope == "request" and name in REQUEST_FIELDS:
+            self.used_of_request.add(name)
             return Expr(f"r_{name}", REQUEST_FIELDS[name])
         if scope == "main" and self.main is not None and name in self.main.names:
-            expr = self.main.names[name]
-            if not expr.late:
-                self.used_of_main[name] = expr
-            return expr
+            self.used_of_main[name] = self.main.names[name]
+            return self.main.names[name]
         if not scope and name in self.names:
             return self.names[name]
         known = [*self.names, *(f"request.{n}" for n in REQUEST_FIELDS)]
