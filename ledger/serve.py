@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # or it writes a line for each request
 
     # trytond reads its configuration while its modules are imported: not before this line.
     from trytond import config

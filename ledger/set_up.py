@@ -11,9 +11,11 @@ spec. The spec (JSON)::
      "years": [2025, 2026], "journals": [{"code": "FIN", "name": "费用报销"}],
      "parties": [{"code": "E0001", "name": "张三"}],
      "accounts": [{"code": "660299", "name": "其他", "parent": "6602", "like": "660201"}],
+     "currencies": ["USD"],
      "user": {"login": "finbridge", "name": "凭证集成", "password": "…"}}
 
 ``accounts`` (optional) adds accounts to the chart of every company; ``like`` names the account whose type it takes.
+``currencies`` (optional) are those of lines in another currency than the company's.
 """
 
 from __future__ import annotations
@@ -51,6 +53,8 @@ class SetUp:
 
     def run(self, password: str) -> None:
         """All steps."""
+        for code in self.spec.get("currencies", ()):
+            self.currency(code)
         for company in self.spec["companies"]:
             self.companies[company["code"]] = self.company(company)
         self.rpc.model(

@@ -19,6 +19,8 @@ class Fault(Enum):
     CUT_REQUEST = auto()  # the server gets half of the request's bytes, then both lines are cut
     CUT_ANSWER = auto()  # the client gets half of the answer's first piece, then its line is cut
     ANSWER = auto()  # the server is never asked; ``canned`` is the answer
+    ANSWER_ONCE = auto()  # the same for one request
+    SWAP_ONCE = auto()  # the server does what one request asks, but ``canned`` is the answer
 
 
 class FaultProxy:
@@ -32,11 +34,11 @@ class FaultProxy:
         self.hits = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def answer(self, status: str, *headers: str, body: bytes = b"") -> None:
-        """Answer everything from now on with this."""
+    def answer(self, status: str, *headers: str, body: bytes = b"", fault: Fault = Fault.ANSWER) -> None:
+        """Answer with this from now on, in one of the three ways."""
         head = [f"HTTP/1.1 {status}", *headers, f"Content-Length: {len(body)}", "Connection: close", "", ""]
         self.canned = "\r\n".join(head).encode() + body
-        self.fault = Fault.ANSWER
+        self.fault = fault
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -46,8 +48,10 @@ class FaultProxy:
         back = asyncio.create_task(self._back(up_reader, writer))
         try:
             while piece := await reader.read(_PIECE):
-                if self.fault is Fault.ANSWER:
+                if self.fault in (Fault.ANSWER, Fault.ANSWER_ONCE):
                     self.hits += 1
+                    if self.fault is Fault.ANSWER_ONCE:
+                        self.fault = Fault.NONE
                     writer.write(self.canned)
                     await writer.drain()
                     break
@@ -72,8 +76,12 @@ class FaultProxy:
     async def _back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while piece := await reader.read(_PIECE):
-                if self.fault in (Fault.LOSE_ANSWER, Fault.CUT_ANSWER):
+                if self.fault in (Fault.LOSE_ANSWER, Fault.CUT_ANSWER, Fault.SWAP_ONCE):
                     self.hits += 1
+                    if self.fault is Fault.SWAP_ONCE:
+                        self.fault = Fault.NONE
+                        writer.write(self.canned)
+                        await writer.drain()
                     if self.fault is Fault.CUT_ANSWER:
                         writer.write(piece[: len(piece) // 2])
                         await writer.drain()

@@ -3,16 +3,13 @@
 
 1. Everything that is named by a code is looked up set-wise, and what can be
    refused without writing is refused by itself.
-2. The number series and the periods are locked before anything is written:
-   the first pass of a call ends there (Tryton starts the transaction again
-   with the lock taken), so waiting costs little, and a period that is closed
-   meanwhile is seen as closed. Tryton alone checks the period's state in its
-   snapshot only, which a close that commits in between does not change.
+2. Then the transaction begins anew with the locks (locking.py), so that
+   nothing is decided by a snapshot that is older than they are.
 3. What is left is created and posted under a savepoint; if Tryton refuses,
    the list is halved until the refused voucher stands alone.
 """
 from collections import Counter, defaultdict
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import date, datetime, timezone
 from decimal import Decimal
 
@@ -22,7 +19,7 @@ from trytond.pool import Pool
 from trytond.transaction import (
     Transaction, TransactionError, without_check_access)
 
-from . import parsing, reading
+from . import locking, parsing, reading
 from .refusals import Exists, Refusal, translate
 
 
@@ -57,7 +54,7 @@ class Posting:
     "One call of create_posted or reverse_posted"
 
     def create(self, vlist):
-        return self._run(vlist, parsing.voucher, self._build)
+        return self._run(vlist, parsing.voucher, self._build_voucher)
 
     def reverse(self, vlist):
         return self._run(vlist, parsing.reversal, self._build_red)
@@ -68,22 +65,18 @@ class Posting:
         candidates = [Candidate(item) for item in vlist]
         with without_check_access():
             self._screen(candidates, parse)
-            again = self._take_repeated(candidates)
-            self._build_all(candidates, build)
-            self._lock(candidates)
-            groups = defaultdict(list)
-            for candidate in _open(candidates):
-                groups[candidate.values['company']].append(candidate)
-            for group in groups.values():
-                self._post(group)
-            self._read_posted(candidates)
-            if again:
-                results = self._run([c.item for c in again], parse, build)
-                for candidate, result in zip(again, results):
-                    candidate.result = result
+            rounds = _rounds(candidates)
+            self._take_existing(candidates)
+            with self._locked(candidates):
+                for some in rounds:
+                    self._take_existing(some)
+                    self._build(some, build)
+                    self._post_all(some)
+                    self._read_posted(some)
         return [candidate.result for candidate in candidates]
 
     def _screen(self, candidates, parse):
+        "What can be refused without looking at accounts and periods"
         try:
             reading.check_caller()
         except Refusal as refusal:
@@ -99,9 +92,11 @@ class Posting:
                         'unknown_company', candidate.item['company'])
             except Refusal as refusal:
                 candidate.settle_by(refusal)
-        self._take_existing(candidates)
-        self.codes = Codes(
-            self.companies, [c.item for c in _open(candidates)])
+
+    def _locked(self, candidates):
+        wanted = {(self.companies[c.item['company']], c.item['date'])
+            for c in _open(candidates)}
+        return locking.locked(wanted) if wanted else nullcontext()
 
     def _take_existing(self, candidates):
         by_company = defaultdict(list)
@@ -115,34 +110,21 @@ class Posting:
                 if candidate.ref in there:
                     candidate.settle('exists', move=there[candidate.ref])
 
-    def _take_repeated(self, candidates):
-        "The same key again in one call is decided after the first one"
-        seen, again = set(), []
-        for candidate in _open(candidates):
-            key = candidate.item['company'], candidate.ref
-            if key in seen:
-                candidate.settle('exists')
-                again.append(candidate)
-            seen.add(key)
-        return again
-
-    def _build_all(self, candidates, build):
+    def _build(self, candidates, build):
+        self.codes = Codes(
+            self.companies, [c.item for c in _open(candidates)])
         for candidate in _open(candidates):
             try:
                 build(candidate)
             except Refusal as refusal:
                 candidate.settle_by(refusal)
 
-    def _lock(self, candidates):
-        periods = {c.values['period'] for c in _open(candidates)}
-        if not periods:
-            return
-        pool = Pool()
-        Sequence = pool.get('ir.sequence.strict')
-        Sequence.lock(sorted({self.codes.sequences[p] for p in periods}))
-        Transaction().connection.cursor().execute(
-            'SELECT 1 FROM account_period WHERE id = ANY(%s)'
-            ' FOR SHARE NOWAIT', [sorted(periods)])
+    def _post_all(self, candidates):
+        groups = defaultdict(list)
+        for candidate in _open(candidates):
+            groups[candidate.values['company']].append(candidate)
+        for group in groups.values():
+            self._post(group)
 
     def _post(self, group):
         Move = Pool().get('account.move')
@@ -194,7 +176,7 @@ class Posting:
             'received_at': datetime.now(timezone.utc).replace(tzinfo=None),
             }
 
-    def _build(self, candidate):
+    def _build_voucher(self, candidate):
         item = candidate.item
         company = self.companies[item['company']]
         lines = [self._line(company, item, line) for line in item['lines']]
@@ -252,7 +234,7 @@ class Codes:
         lines = [(companies[item['company']], line)
             for item in items for line in item['lines']
             if isinstance(line, dict)]
-        self._periods(
+        self.periods = locking.periods(
             {(companies[item['company']], item['date']) for item in items})
         self.digits = dict(self._all(
                 'SELECT c.id, y.digits FROM company_company c'
@@ -284,22 +266,6 @@ class Codes:
                 [v for v in values if v is not None] for values in sets])
         return self.cursor.fetchall()
 
-    def _periods(self, wanted):
-        self.periods, self.sequences = {}, {}
-        self.cursor.execute(
-            'SELECT w.company, w.day, p.id, p.state,'
-            ' COALESCE(p.move_sequence, f.move_sequence)'
-            ' FROM unnest(%s::int[], %s::date[]) AS w(company, day)'
-            ' JOIN account_fiscalyear f ON f.company = w.company'
-            ' JOIN account_period p ON p.fiscalyear = f.id'
-            ' AND w.day BETWEEN p.start_date AND p.end_date'
-            " WHERE p.type = 'standard'", [
-                [company for company, _ in wanted],
-                [day for _, day in wanted]])
-        for company, day, period, state, sequence in self.cursor.fetchall():
-            self.periods[company, day] = period, state
-            self.sequences[period] = sequence
-
     def _originals(self, wanted):
         self.originals = {}
         if not wanted:
@@ -328,13 +294,13 @@ class Codes:
         return _known(self.journals, code, 'unknown_journal', code)
 
     def period(self, company, day):
-        period, state = _known(
+        period = _known(
             self.periods, (company, day), 'no_period', day.isoformat())
-        if state != 'open':
+        if period.state != 'open':
             raise Refusal('period_closed', day.isoformat())
-        if self.sequences[period] is None:
+        if period.sequence is None:
             raise Refusal('no_number_series', day.isoformat())
-        return period
+        return period.id
 
     def account(self, company, day, line):
         code = line['account']
@@ -385,6 +351,18 @@ def _known(table, key, code, detail):
 
 def _open(candidates):
     return [c for c in candidates if c.result is None]
+
+
+def _rounds(candidates):
+    "The same key again in one call is decided after the first one"
+    rounds, seen = [], Counter()
+    for candidate in _open(candidates):
+        key = candidate.item['company'], candidate.ref
+        if seen[key] == len(rounds):
+            rounds.append([])
+        rounds[seen[key]].append(candidate)
+        seen[key] += 1
+    return rounds
 
 
 def _mirror(lines):

@@ -42,6 +42,7 @@ def demo_spec(years: tuple[int, ...] = (2025, 2026, 2027), *, password: str = "f
         ],
         "years": list(years),
         "journals": [{"code": "FIN", "name": "费用报销"}],
+        "currencies": ["USD"],
         "parties": [
             *({"code": f"E{n:04d}", "name": f"员工{n:04d}"} for n in range(1, 41)),
             *({"code": f"S{n:04d}", "name": f"供应商{n:04d}"} for n in range(1, 11)),
@@ -58,7 +59,7 @@ class LedgerServer:
         postgres: a started server; best one of its own, so that killing the suite's does not kill the ledger's.
         spec: companies, years, parties, user; the shape is that of ledger/set_up.py.
         port: 0 takes a free one at the first start and keeps it for restarts.
-        database: its name in the server; where it exists it is used as it is.
+        database: its name in the server; where it exists it is kept, and updated where `ledger/` or the spec changed.
         cache: where templates are kept (default: `.run/ledger` of the project).
         say: takes lines of progress.
     """
@@ -93,19 +94,28 @@ class LedgerServer:
             RuntimeError: the ledger's environment is missing, or the database cannot be made.
             ProcessFailed: trytond does not become ready.
         """
+        if self.running:
+            return self
         self.work_dir.mkdir(parents=True, exist_ok=True)
-        self._passwords = self._template.restore(self.postgres, self.database)
+        passwords = self._template.restore(self.postgres, self.database)
+        config = self._write_config()
+        old = passwords.key != self._template.key
+        if old:
+            self._template.update_tables(config, self.database)
         process = ManagedProcess(
             "ledger",
             [
                 python_of_ledger(),
                 LEDGER / "serve.py",
-                *("--config", self._write_config(), "--database", self.database, "--port", str(self.port)),
+                *("--config", config, "--database", self.database, "--port", str(self.port)),
             ],
             log=self.work_dir / "ledger.log",
         )
         self.port = process.start().wait_ready(_READY_SECONDS)["port"]
-        self._process = process
+        self._process, self._passwords = process, passwords
+        if old:
+            self._template.set_up(self.url, self.database, passwords)
+            self._passwords = self._template.updated(self.postgres, self.database, passwords)
         return self
 
     def stop(self) -> None:

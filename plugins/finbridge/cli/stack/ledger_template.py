@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -26,6 +26,7 @@ from finbridge.cli.stack.processes import ManagedProcess
 PROJECT = Path(__file__).resolve().parents[4]
 LEDGER = PROJECT / "ledger"
 ROLE = "tryton"
+_FORMAT = b"2"  # of a template's folder: a new number makes all templates anew
 _SAY_EVERY_SECONDS = 5.0
 _READY_SECONDS = 60.0
 
@@ -44,10 +45,11 @@ def python_of_ledger() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Passwords:
-    """Of Tryton's administrator and of the integration user."""
+    """Of Tryton's administrator and of the integration user of one database; ``key`` names what made it."""
 
     admin: str
     user: str
+    key: str
 
 
 class LedgerTemplate:
@@ -67,14 +69,41 @@ class LedgerTemplate:
     def restore(self, postgres: Postgres, database: str) -> Passwords:
         """Make ``database`` from the template (and the template, where it is missing); one that exists stays."""
         postgres.ensure_role(ROLE, _role_password(postgres), createdb=True)
+        record = _record(postgres, database)
         with self._locked():
-            if not (self.folder / "dump").exists():
-                self._make(postgres)
-            if not _exists(postgres, database):
+            if not (_exists(postgres, database) and record.exists()):
+                if not (self.folder / "dump").exists():
+                    self._make(postgres)
                 if not _exists(postgres, self.name):
                     self._load(postgres)
+                postgres.drop_database(database)  # one without a record: its making was interrupted
                 postgres.create_database(database, owner=ROLE, template=self.name)
-        return self._passwords()
+                record.touch(mode=0o600)
+                record.write_bytes((self.folder / "passwords.json").read_bytes())
+        return Passwords(**json.loads(record.read_text()))
+
+    def update_tables(self, config: Path, database: str) -> None:
+        """Bring a database that another version made to this version's tables and records."""
+        self._say("ledger: its module or its set-up changed, updating the database")
+        admin = python_of_ledger().with_name("trytond-admin")
+        self._run([admin, "-c", config, "-d", database, "-u", "finbridge_bridge"], {})
+
+    def set_up(self, url: str, database: str, passwords: Passwords) -> None:
+        """Run ledger/set_up.py: whatever the spec has and the database has not is added."""
+        self._run(
+            [
+                *(sys.executable, LEDGER / "set_up.py", "--url", url),
+                *("--database", database, "--spec", self._write_spec()),
+            ],
+            {"FINBRIDGE_LEDGER_ADMIN_PASSWORD": passwords.admin, "FINBRIDGE_LEDGER_PASSWORD": passwords.user},
+        )
+
+    def updated(self, postgres: Postgres, database: str, passwords: Passwords) -> Passwords:
+        """Note that the database is of this version now."""
+        user = self._spec["user"].get("password") or passwords.user
+        passwords = Passwords(passwords.admin, user, self.key)
+        _record(postgres, database).write_text(json.dumps(asdict(passwords)))
+        return passwords
 
     # ------------------------------------------------------------------ making
 
@@ -91,13 +120,7 @@ class LedgerTemplate:
         config.write_text(f"[database]\nuri = {self.uri(postgres)}\nlist = False\n")
         self._install(python, config, database, passwords)
         with _serving(python, config, database, self.folder) as port:
-            self._run(
-                [
-                    *(sys.executable, LEDGER / "set_up.py", "--url", f"http://{HOST}:{port}"),
-                    *("--database", database, "--spec", self._write_spec()),
-                ],
-                {"FINBRIDGE_LEDGER_ADMIN_PASSWORD": passwords.admin, "FINBRIDGE_LEDGER_PASSWORD": passwords.user},
-            )
+            self.set_up(f"http://{HOST}:{port}", database, passwords)
         dump = self.folder / "dump.new"
         self._postgres_tool(postgres, "pg_dump", "--format=custom", "--compress=1", f"--file={dump}", database)
         postgres.drop_database(database)
@@ -116,7 +139,7 @@ class LedgerTemplate:
                     *(python.with_name("trytond-admin"), "-c", config, "-d", database, "-u", "finbridge_bridge"),
                     *("--activate-dependencies", "--email", "admin@example.com"),
                 ],
-                {"TRYTONPASSFILE": str(secret)},
+                {"TRYTONPASSFILE": str(secret), "PGOPTIONS": "-c synchronous_commit=off"},  # a dump is made of it
             )
         finally:
             secret.unlink()
@@ -127,7 +150,7 @@ class LedgerTemplate:
         postgres.drop_database(database)
         postgres.create_database(database, owner=ROLE)
         dump = str(self.folder / "dump")
-        self._postgres_tool(postgres, "pg_restore", "--no-owner", "--exit-on-error", f"--dbname={database}", dump)
+        self._postgres_tool(postgres, "pg_restore", "--no-owner", "--single-transaction", f"--dbname={database}", dump)
         rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
         postgres.execute("postgres", rename.format(sql.Identifier(database), sql.Identifier(self.name)))
 
@@ -142,16 +165,12 @@ class LedgerTemplate:
             yield
 
     def _new_passwords(self) -> Passwords:
-        passwords = Passwords(
-            secrets.token_urlsafe(18), self._spec["user"].get("password") or secrets.token_urlsafe(18)
-        )
+        user = self._spec["user"].get("password") or secrets.token_urlsafe(18)
+        passwords = Passwords(secrets.token_urlsafe(18), user, self.key)
         path = self.folder / "passwords.json"
         path.touch(mode=0o600)
-        path.write_text(json.dumps({"admin": passwords.admin, "user": passwords.user}))
+        path.write_text(json.dumps(asdict(passwords)))
         return passwords
-
-    def _passwords(self) -> Passwords:
-        return Passwords(**json.loads((self.folder / "passwords.json").read_text()))
 
     def _write_spec(self) -> Path:
         path = self.folder / "spec.json"
@@ -193,7 +212,7 @@ def _serving(python: Path, config: Path, database: str, folder: Path) -> Iterato
 
 def _key(spec: Mapping[str, Any]) -> str:
     """Hash of all that decides what the database holds."""
-    digest = hashlib.sha256(json.dumps(spec, ensure_ascii=False, sort_keys=True).encode())
+    digest = hashlib.sha256(_FORMAT + json.dumps(spec, ensure_ascii=False, sort_keys=True).encode())
     module = [p for p in (LEDGER / "finbridge_bridge").rglob("*") if p.suffix in (".py", ".xml", ".cfg")]
     for path in sorted([*module, LEDGER / "set_up.py", LEDGER / "tryton_rpc.py", LEDGER / "requirements.txt"]):
         digest.update(str(path.relative_to(LEDGER)).encode() + b"\0" + path.read_bytes() + b"\0")
@@ -202,6 +221,11 @@ def _key(spec: Mapping[str, Any]) -> str:
 
 def _exists(postgres: Postgres, database: str) -> bool:
     return bool(postgres.execute("postgres", "SELECT 1 FROM pg_database WHERE datname = %s", [database]))
+
+
+def _record(postgres: Postgres, database: str) -> Path:
+    """Where a database's passwords and version are written down, beside the server that holds it."""
+    return postgres.data_dir / f"ledger-{database}.json"
 
 
 def _role_password(postgres: Postgres) -> str:
