@@ -96,7 +96,7 @@ def test_an_exemption_carries_its_reason(mark: str) -> None:
     for path in python_files():
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             seen += 1
-            found = re.search(rf"#\s*{re.escape(mark)}\b[^#]*(#\s*\S.*|\s[-–—]\s*\S.*)?$", line)
+            found = re.search(rf"#\s*{re.escape(mark)}\b[^#]*?(#\s*\S.*|\s[-–—]\s*\S.*)?$", line)
             if found and path != Path(__file__) and found.group(1) is None and not _reason_above(path, number):
                 bare.append(f"{name_of(path)}:{number}")
     assert seen > 100
