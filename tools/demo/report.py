@@ -81,7 +81,7 @@ def final_states(entries: Iterable[Entry], held: Mapping[str, str]) -> Counter[s
         elif entry["node"] == DRAFT_NODE:
             states[_CAME_BACK.get(str(entry["kind"]), "draft 草稿")] += 1
         else:
-            states[_STANDS.get(entry["node"], entry["node"])] += 1
+            states[_STANDS.get(str(entry["node"]), str(entry["node"]))] += 1
     return states
 
 

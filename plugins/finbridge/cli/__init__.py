@@ -3,6 +3,7 @@
 import typer
 
 from finbridge.cli.replay.command import replay as _replay
+from finbridge.cli.settings_command import settings as _settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -13,3 +14,4 @@ def _finbridge() -> None:
 
 
 app.command("replay")(_replay)
+app.add_typer(_settings, name="settings")

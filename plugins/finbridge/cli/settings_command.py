@@ -19,7 +19,9 @@ def _group() -> None:
 
 @settings.command("load")
 def load(
-    file: Annotated[Path, typer.Argument(help="a file in Astro CLI's format / 设置文件")] = Path("airflow_settings.yaml"),
+    file: Annotated[Path, typer.Argument(help="a file in Astro CLI's format / 设置文件")] = Path(
+        "airflow_settings.yaml"
+    ),
 ) -> None:
     """Load into the metadata database that AIRFLOW__DATABASE__SQL_ALCHEMY_CONN names; what stands there is replaced.
 

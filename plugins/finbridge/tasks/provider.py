@@ -101,7 +101,7 @@ def _journal() -> dict[str, Any]:
         "hook-class-name": "finbridge.systems.journal.hook.JournalHook",
         "hook-name": "Journal 日记账",
         "ui-field-behaviour": {
-            "hidden-fields": ["login", "password"],
+            "hidden-fields": [],
             "relabeling": {"schema": "http / https"},
             "placeholders": {"host": "127.0.0.1", "schema": "http"},
         },

@@ -31,7 +31,8 @@ def summary(counts: Mapping[str, Mapping[str, int]]) -> str:
 def put_note(dag_run: DagRun) -> bool:
     """Copy the account task's text onto the run, inside the scheduler's own transaction. Whether there was one.
 
-    A failure is logged and undone to a savepoint: a note is no reason to disturb the scheduler.
+    One look-up by key and one attribute, flushed with the run's state; no savepoint, which the scheduler's guard
+    against commits would refuse. A failure is logged: a note is no reason to disturb the scheduler.
     """
     from airflow.models.xcom import XComModel
     from sqlalchemy import select
@@ -41,17 +42,17 @@ def put_note(dag_run: DagRun) -> bool:
     if session is None:
         return False
     try:
-        with session.begin_nested():
-            query = select(XComModel.value).where(
-                XComModel.dag_id == dag_run.dag_id,
-                XComModel.run_id == dag_run.run_id,
-                XComModel.task_id == ACCOUNT_TASK,
-                XComModel.key == NOTE_KEY,
-            )
+        query = select(XComModel.value).where(
+            XComModel.dag_id == dag_run.dag_id,
+            XComModel.run_id == dag_run.run_id,
+            XComModel.task_id == ACCOUNT_TASK,
+            XComModel.key == NOTE_KEY,
+        )
+        with session.no_autoflush:
             text = session.scalar(query)
-            if not isinstance(text, str):
-                return False
-            dag_run.note = text
+        if not isinstance(text, str):
+            return False
+        dag_run.note = text
         return True
     except Exception:  # whatever it is, the run's state matters more than its note
         _LOG.exception("no note for %s", dag_run.run_id)

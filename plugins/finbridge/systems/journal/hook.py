@@ -10,11 +10,14 @@ from airflow.sdk import BaseHook
 from finbridge.core.connections import ConnectionSettings
 from finbridge.systems.hook import settings_of, try_out
 
+_COMPANY, _NOBODYS_KEY = "1000", "E000000000000000"
+
 
 class JournalHook(HttpHook):
     """Connection of type ``journal``.
 
-    Host, port and scheme are the server's address. TLS as in HttpHook: scheme ``https``, extra ``verify``.
+    Host, port and scheme are the server's address; login and password its one user. TLS as in HttpHook: scheme
+    ``https``, extra ``verify``.
 
     Args:
         journal_conn_id: Airflow connection.
@@ -38,7 +41,7 @@ class JournalHook(HttpHook):
         return settings_of(BaseHook.get_connection(self.journal_conn_id))
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for a voucher that does not exist."""
+        """Log in and ask for a voucher that does not exist."""
         return try_out(self.journal_conn_id, self.hub_conn_id, _ask)
 
 
@@ -47,7 +50,7 @@ async def _ask(settings: ConnectionSettings, tokens: Any) -> str:
 
     ledger = adapter.connect(settings, tokens=tokens, flow=None)
     try:
-        await ledger.find("", ["E000000000000000"])
+        await ledger.find(_COMPANY, [_NOBODYS_KEY])
         return f"连接正常 / connected to {settings.base_url}"
     finally:
         await ledger.close()

@@ -39,7 +39,7 @@ class TrytonHook(HttpHook):
         return settings_of(BaseHook.get_connection(self.tryton_conn_id))
 
     def test_connection(self) -> tuple[bool, str]:
-        """Log in and ask for a voucher that does not exist."""
+        """Log in and read once."""
         return try_out(self.tryton_conn_id, self.hub_conn_id, _ask)
 
 
@@ -48,7 +48,6 @@ async def _ask(settings: ConnectionSettings, tokens: Any) -> str:
 
     ledger = adapter.connect(settings, tokens=tokens, flow=None)
     try:
-        await ledger.find("", ["E000000000000000"])
-        return f"连接正常 / connected to database {settings.database}"
+        return f"{await ledger.ping()}: {settings.database}"
     finally:
         await ledger.close()
