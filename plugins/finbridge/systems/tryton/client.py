@@ -78,13 +78,13 @@ class TrytonClient:
                 "bad_connection",
                 f"连接 {settings.conn_id} 缺少数据库或用户 / the connection needs a database and a login",
             )
-        self._http = HttpClient(
+        self.http = HttpClient(
             settings.base_url,
             rate=RateBudget.of(extra, DEFAULT_RATE),
             timeout_seconds=float(str(extra.get("timeout_seconds", DEFAULT_TIMEOUT_SECONDS))),
             verify=str(extra.get("verify", "true")).lower() != "false",
         )
-        self._http.redactor.add(settings.password)
+        self.http.redactor.add(settings.password)
         self._path = f"/{database}/rpc/"
         self._login = settings.login
         self._password = settings.password
@@ -93,7 +93,7 @@ class TrytonClient:
 
     async def close(self) -> None:
         """Close connections; the session stays for the other processes."""
-        await self._http.close()
+        await self.http.close()
 
     async def call(self, method: str, *params: Any) -> Any:
         """A model's method (``account.move.find_refs``) with an empty context.
@@ -116,7 +116,7 @@ class TrytonClient:
 
     async def _send(self, method: str, params: tuple[Any, ...], session: str) -> Response:
         body = {"id": 0, "method": f"model.{method}", "params": [*params, {}]}
-        return await self._http.request(
+        return await self.http.request(
             "POST", self._path, json_body=body, headers={"Authorization": f"Session {session}"}
         )
 
@@ -135,19 +135,19 @@ class TrytonClient:
 
     async def _log_in(self) -> str:
         body = {"id": 0, "method": "common.db.login", "params": [self._login, {"password": self._password}]}
-        answer = await self._http.request("POST", self._path, json_body=body)
+        answer = await self.http.request("POST", self._path, json_body=body)
         if answer.status == _UNAUTHORIZED:
             raise self._login_refused()
         user_id, secret, *_ = self._result("common.db.login", answer)
         session = base64.b64encode(f"{self._login}:{user_id}:{secret}".encode()).decode()
-        self._http.redactor.add(session, secret)
+        self.http.redactor.add(session, secret)
         return session
 
     def _result(self, method: str, answer: Response) -> Any:
         if answer.status == _TOO_MANY:
             after = answer.retry_after_seconds
             after = 5.0 if after is None else after
-            self._http.pause(after)
+            self.http.pause(after)
             raise Throttled("throttled", "财务系统要求稍后再试 / the ledger asks to slow down", after_seconds=after)
         if answer.status == _UNAVAILABLE:
             raise Busy("locked", "财务系统正忙(记录被锁定) / the ledger is busy: a record is locked", after_seconds=1.0)
@@ -164,7 +164,7 @@ class TrytonClient:
             error = body["error"]
             if isinstance(error, list) and error[:1] == ["LoginException"]:
                 raise self._login_refused()  # it asks for a second factor: not for an integration user
-            raise _refused(f"{method}: {self._http.redactor(str(error))[:500]}")
+            raise _refused(f"{method}: {self.http.redactor(str(error))[:500]}")
         if not isinstance(body, dict) or "result" not in body:
             raise _doubtful(f"{method}: HTTP 200 without a result")
         return body["result"]
