@@ -41,16 +41,17 @@ def raw_sql(raw: str, kind: FieldType) -> str:
     """The text that is parsed: the column's, or what the mapping puts in place of a blank one."""
     if kind.blank is None:
         return raw
-    return case([(f"trim({raw}, {quote(BLANKS)}) <> ''", raw)], quote(kind.blank))
+    return case([(_filled(raw, kind), raw)], quote(kind.blank))
 
 
 def value_sql(raw: str, kind: FieldType, decimals: str) -> str:
     """The typed value or NULL. ``decimals`` is the SQL for the currency's decimals."""
-    types = {"integer": (_INTEGER, "BIGINT"), "decimal": (_RATE, "DECIMAL(19,6)"), "date": (_DAY, "DATE")}
+    types = {"integer": (_INTEGER, "BIGINT"), "decimal": (_RATE, "DECIMAL(18,6)"), "date": (_DAY, "DATE")}
     if kind.name == "money":
         good = f"regexp_full_match({raw}, {quote(_MONEY)})"
         if kind.rounding == "exact":
-            good += f" AND length(rtrim(split_part({raw}, '.', 2), '0')) <= {decimals}"
+            point = f"strpos({raw}, '.')"
+            good += f" AND ({point} = 0 OR length(rtrim({raw}, '0')) - {point} <= {decimals})"
         # The cast of a decimal text with an exponent rounds half away from zero on its digits (tests compare).
         return case([(good, f"CAST({raw} || 'e' || {decimals} AS BIGINT)")])
     if kind.name in types:
@@ -58,15 +59,20 @@ def value_sql(raw: str, kind: FieldType, decimals: str) -> str:
         return case([(f"regexp_full_match({raw}, {quote(pattern)})", f"TRY_CAST({raw} AS {type_})")])
     if kind.name == "enum":
         return case([(f"{raw} IN ({', '.join(quote(value) for value in kind.values)})", raw)])
-    good = f"regexp_full_match({raw}, {quote(kind.pattern)})" if kind.pattern else f"trim({raw}, {quote(BLANKS)}) <> ''"
+    good = f"regexp_full_match({raw}, {quote(kind.pattern)})" if kind.pattern else _filled(raw, kind)
     return case([(good, raw)])
+
+
+def _filled(raw: str, kind: FieldType) -> str:
+    """Whether a text is not blank. Blanks alone are blank only in a text; elsewhere they are a mistake."""
+    return f"trim({raw}, {quote(BLANKS)}) <> ''" if kind.name == "text" else f"{raw} <> ''"
 
 
 def refused_sql(raw: str, value: str, kind: FieldType) -> str:
     """Whether the text was refused (a blank one only where a value is needed). Never NULL."""
     if kind.required:
         return f"{value} IS NULL"
-    return f"{value} IS NULL AND coalesce(trim({raw}, {quote(BLANKS)}), '') <> ''"
+    return f"{value} IS NULL AND coalesce({_filled(raw, kind)}, false)"
 
 
 # ---------------------------------------------------------------- classes of mistakes
@@ -95,7 +101,7 @@ CLASSES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
 
 def mistake(type_: str, text: str) -> str:
     """``code: class`` of a text that a field of this type refused."""
-    if _is_blank(text):
+    if _is_blank(text, type_):
         return MISSING
     code, classes = CLASSES[type_]
     return next(f"{code}: {name}" for regex, name in classes if re.search(regex, text))
@@ -106,9 +112,9 @@ def mistake(type_: str, text: str) -> str:
 
 def parse(text: str | None, kind: FieldType, currency: str, decimals: int) -> tuple[Any, str | None]:
     """(value, ``code: class`` of the mistake) as the SQL gives them: the pure reference."""
-    if _is_blank(text) and kind.blank is not None:
+    if _is_blank(text, kind.name) and kind.blank is not None:
         text = kind.blank
-    if text is None or _is_blank(text):
+    if text is None or _is_blank(text, kind.name):
         return None, MISSING if kind.required else None
     value = _value(text, kind, currency, decimals)
     if value is not None:
@@ -116,8 +122,8 @@ def parse(text: str | None, kind: FieldType, currency: str, decimals: int) -> tu
     return None, mistake(kind.name, text)
 
 
-def _is_blank(text: str | None) -> bool:
-    return text is None or text.strip(BLANKS) == ""
+def _is_blank(text: str | None, type_: str) -> bool:
+    return not text or (type_ == "text" and text.strip(BLANKS) == "")
 
 
 def _value(text: str, kind: FieldType, currency: str, decimals: int) -> Any:
@@ -144,3 +150,15 @@ def _day(text: str) -> date | None:
         return date.fromisoformat(text) if re.fullmatch(_DAY, text) else None
     except ValueError:
         return None
+
+
+# ---------------------------------------------------------------- what a text can hold
+
+_PLAIN_PATTERN = re.compile(r"(\[[A-Za-z0-9_.-]+\]|[A-Za-z0-9_-]|\{[0-9]+(,[0-9]*)?\}|[+*?()|])+")
+
+
+def is_plain(kind: FieldType) -> bool:
+    """Whether no value of this type can hold a ``|`` or a backslash: a look-up's key needs no escape then."""
+    if kind.name == "enum":
+        return not any(char in value for value in kind.values for char in "|\\")
+    return bool(kind.pattern) and _PLAIN_PATTERN.fullmatch(kind.pattern) is not None

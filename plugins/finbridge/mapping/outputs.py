@@ -101,10 +101,9 @@ def _postings(resolved: Resolved) -> str:
         for number, line in enumerate(rule.lines)
     ]
     dims = [f"x_{name}" for name in resolved.dimensions]
-    order = ", ".join(["rule", "ord", "account", "party", *dims])
     columns = [
         "seq",
-        f"row_number() OVER (PARTITION BY seq ORDER BY {order}) AS line_no",
+        "row_number() OVER (PARTITION BY seq ORDER BY rule, ord, account, party) AS line_no",
         *("account", "side", "amount_minor", "party", "tax_code", "assignment", *dims, "source_lines"),
     ]
     due = select("seq", "good", where=_POSTS)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from finbridge.core.money import decimals
-from finbridge.mapping.fieldtypes import FieldType, parse, value_sql
+from finbridge.mapping.fieldtypes import FieldType, is_plain, parse, value_sql
 from finbridge.mapping.spec import Condition, Derived, Reference, Section, Where
 from finbridge.mapping.sqltext import quote
 from finbridge.mapping.transforms import DATE, INTEGER, MONEY, TEXT, TRANSFORMS
@@ -32,13 +32,17 @@ _PLACE = re.compile(r"\{([a-z][a-z0-9_.]*)(?:\|([a-z][a-z0-9_]*))?\}")
 
 @dataclass(frozen=True, slots=True)
 class Expr:
-    """``needs``: every source field and derived value under it, as ``section.name``. ``late``: known after the sums."""
+    """``needs``: every source field and derived value under it, as ``section.name``. ``late``: known after the sums.
+
+    ``plain``: a text that holds neither ``|`` nor a backslash.
+    """
 
     sql: str
     type: str
     needs: frozenset[str] = frozenset()
     personal: bool = False
     late: bool = False
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Scope:
         self._prefix = "m_" if main is None else "d_"
         for field in section.fields:
             type_ = TEXT if field.kind.name == "enum" else field.kind.name
-            self._add(field.name, Expr("", type_, personal=field.personal), field.where)
+            self._add(field.name, Expr("", type_, personal=field.personal, plain=is_plain(field.kind)), field.where)
 
     def column(self, name: str) -> str:
         """The column that holds a value of this section."""
@@ -214,5 +218,5 @@ class Scope:
 
 
 def _literal(text: str, wanted: str) -> str:
-    casts = {INTEGER: "BIGINT", DATE: "DATE", "decimal": "DECIMAL(19,6)"}
+    casts = {INTEGER: "BIGINT", DATE: "DATE", "decimal": "DECIMAL(18,6)"}
     return f"CAST({quote(text)} AS {casts[wanted]})" if wanted in casts else quote(text)

@@ -44,14 +44,14 @@ def tax_in_gross(gross_minor: int, rate: Decimal) -> int:
     return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP))
 
 
-# Whole numbers only: numerator and denominator are scaled by 10^RATE_SCALE, and half of the denominator is added
-# before the division that cuts. No binary fraction ever touches an amount.
+# Whole numbers only: numerator and denominator are scaled by 10^RATE_SCALE, and half of the denominator is added (with
+# the result's sign) before the division that cuts towards zero. No binary fraction ever touches an amount.
 _RATE = f"CAST({{1}} * {10**RATE_SCALE} AS HUGEINT)"
 _ONE = 10**RATE_SCALE
 _TAX_IN_GROSS = (
     f"CASE WHEN {{0}} IS NULL OR {{1}} IS NULL THEN NULL WHEN {_ONE} + {_RATE} <= 0 THEN 0 ELSE "
-    f"CAST(sign({{0}}) * sign({_RATE}) * ((2 * abs(CAST({{0}} AS HUGEINT)) * abs({_RATE}) + {_ONE} + {_RATE})"
-    f" // (2 * ({_ONE} + {_RATE}))) AS BIGINT) END"
+    f"CAST((2 * CAST({{0}} AS HUGEINT) * {_RATE} + sign({{0}}) * sign({{1}}) * ({_ONE} + {_RATE}))"
+    f" // (2 * ({_ONE} + {_RATE})) AS BIGINT) END"
 )
 
 
