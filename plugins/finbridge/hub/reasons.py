@@ -24,6 +24,28 @@ REASONS: dict[str, Reason] = {
     "unknown_company": Reason("公司未登记", "company is not served by the flow", "it"),
     "unknown_log_entry": Reason("审批记录无法识别，请补充规则", "approval log entry not known: add a rule", "it"),
     "document_gone": Reason("单据在 OA 中已不存在", "the document is gone from the OA", "finance"),
+    # rules of the suites and of the mapping
+    "ambiguous_code": Reason("对照表有重叠的行", "two rows of the code table are valid at once", "finance"),
+    "required_missing": Reason("必填项为空", "a required field is empty", "submitter"),
+    "duplicate_identity": Reason("单据或凭证重复", "the same document or voucher is there twice", "it"),
+    "currency_not_allowed": Reason("币种不在允许范围", "the currency is not allowed", "submitter"),
+    "date_out_of_range": Reason("日期超出范围", "a date is out of range", "submitter"),
+    "attachments_out_of_range": Reason("附件张数超出范围", "the number of attachments is out of range", "submitter"),
+    "amount_out_of_range": Reason("金额超出范围", "an amount is out of range", "submitter"),
+    "approved_above_claimed": Reason("核定金额大于申请金额", "more was approved than claimed", "submitter"),
+    "payable_differs": Reason(
+        "付款金额与核定金额不符", "what is to be paid differs from what was approved", "submitter"
+    ),
+    "lines_differ": Reason("明细合计与核定总额不符", "the lines do not add up to the approved total", "submitter"),
+    "lines_missing": Reason("没有明细", "there are no lines", "submitter"),
+    "account_not_allowed": Reason("科目不在允许范围", "the account is not allowed here", "finance"),
+    "party_missing": Reason("缺往来单位", "a line lacks its party", "finance"),
+    "unbalanced": Reason("借贷不平", "debit and credit differ", "it"),
+    "unbalanced_voucher": Reason("借贷不平", "debit and credit differ", "it"),
+    "incomplete_voucher": Reason("分录不完整", "a line of the voucher is not complete", "it"),
+    "voucher_not_amount": Reason("借方合计不等于应记金额", "the debit side is not the amount to post", "it"),
+    "bad_side": Reason("借贷方向不正确", "a line has neither side", "it"),
+    "wire_shape": Reason("OA 返回的单据无法读取", "the OA's answer cannot be read", "it"),
     # finance's answer
     "rejected": Reason("财务系统拒绝该凭证", "finance rejects the voucher", "finance"),
     "period_closed": Reason(
@@ -41,6 +63,11 @@ REASONS: dict[str, Reason] = {
     "paid_twice": Reason("重复付款记录", "paid twice", "finance"),
     "paid_before_or_without_request": Reason("付款早于或缺少付款申请", "paid before or without a request", "finance"),
     "payment_requested_not_approved": Reason("未审批申请付款", "payment requested without approval", "finance"),
+    **{
+        f"{lost}_after_{paid}": Reason(f"{paid_zh}后{lost_zh}", f"{lost} after {paid_en}", "finance")
+        for lost, lost_zh in (("rejected", "退回或撤回"), ("submitted", "重新提交"), ("saved", "重新编辑"))
+        for paid, paid_zh, paid_en in (("paid", "付款", "payment"), ("payment_requested", "申请付款", "its request"))
+    },
 }
 _OTHER = Reason("请查看明细", "see the detail", "finance")
 
