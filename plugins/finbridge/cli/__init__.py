@@ -2,6 +2,7 @@
 
 import typer
 
+from finbridge.cli.map_command import map_ as _map
 from finbridge.cli.replay.command import replay as _replay
 from finbridge.cli.settings_command import settings as _settings
 
@@ -13,5 +14,6 @@ def _finbridge() -> None:
     """OA 与财务系统集成 / Approved OA documents become posted vouchers, and their numbers come back."""
 
 
+app.command("map")(_map)
 app.command("replay")(_replay)
 app.add_typer(_settings, name="settings")

@@ -6,17 +6,30 @@ JSON text holds), so that PostgreSQL's COPY and DuckDB read the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
-from finbridge.core.ports import CodeRow
+from finbridge.core.ports import CodeRow, TranslationRequest
 from finbridge.mapping.compiler import REQUEST_COLUMNS, compile_mapping
-from finbridge.mapping.engine import DuckTranslator, Session
+from finbridge.mapping.engine import DuckTranslator, Session, request_row
 from finbridge.mapping.keysql import key_sql
 from finbridge.mapping.sqltext import quote, select
 
-QUOTE = "\x01"
+QUOTE, NULL = "\x01", "\x02"
+
+
+def stage(path: Path, requests: Iterable[TranslationRequest]) -> int:
+    """Write requests as a staged file; returns how many."""
+    count = 0
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", quotechar=QUOTE, lineterminator="\n")
+        for count, request in enumerate(requests, start=1):
+            writer.writerow(request_row(count, request))
+    return count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +55,21 @@ class BulkMapper:
         self._session.expect(few=False)
         self._translator.load_codes(codes)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._session.connection.close()
+
     def map_file(self, staged: Path, folder: Path) -> BulkReport:
         """Map every request of a staged file to ``vouchers.csv`` and ``voucher_lines.csv``: header, ready for COPY."""
         session = self._session
         before = session.statements
         columns = ", ".join(f"{quote(name)}: {quote(type_)}" for name, type_ in REQUEST_COLUMNS.items())
-        options = f"header = false, delim = '\t', quote = {quote(QUOTE)}, escape = {quote(QUOTE)}, auto_detect = false"
+        options = f"header = false, delim = '\t', quote = {quote(QUOTE)}, escape = {quote(QUOTE)}"
+        options += f", nullstr = {quote(NULL)}, auto_detect = false"
         source = f"read_csv({quote(str(staged))}, columns = {{{columns}}}, {options})"
         session.run(f"CREATE OR REPLACE TEMP VIEW request AS {select('*', source)}")
         self._translator.map()

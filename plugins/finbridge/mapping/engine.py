@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,25 @@ class Session:
         self.run(f"INSERT INTO {table} SELECT {values}", [list(column) for column in columns])
 
 
+def request_row(seq: int, request: TranslationRequest) -> tuple[int | str | date, ...]:
+    """A request as a row of the request table."""
+    return (
+        seq,
+        request.document_id,
+        request.kind.value,
+        request.cause.log_id,
+        request.cause.operator,
+        request.cause.local_at.date(),
+        request.company,
+        request.source,
+        request.business_number,
+        request.currency,
+        decimals(request.currency),
+        request.split,
+        request.canonical.decode(),
+    )
+
+
 class DuckTranslator:
     """`finbridge.core.ports.Translator` on DuckDB. One call at a time; a lock keeps others waiting."""
 
@@ -126,24 +146,7 @@ class DuckTranslator:
 
     def _load(self, requests: Sequence[TranslationRequest]) -> None:
         self.session.repeat(_REQUEST_TABLE)
-        rows = [
-            (
-                seq,
-                r.document_id,
-                r.kind.value,
-                r.cause.log_id,
-                r.cause.operator,
-                r.cause.local_at.date(),
-                r.company,
-                r.source,
-                r.business_number,
-                r.currency,
-                decimals(r.currency),
-                r.split,
-                r.canonical.decode(),
-            )
-            for seq, r in enumerate(requests)
-        ]
+        rows = [request_row(seq, request) for seq, request in enumerate(requests)]
         columns = list(zip(*rows, strict=True)) or [()] * len(REQUEST_COLUMNS)
         self.session.load("request", tuple(REQUEST_COLUMNS.values()), columns)
 
