@@ -7,6 +7,7 @@ DOI 10.4121/uuid:52fb97d4-4588-43c9-9d04-3604d4613b51, for tests and evaluation 
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -33,41 +34,46 @@ def real_log(name: str) -> Path | None:
     return None
 
 
-_PICK = """
+_CANDIDATES = """
 WITH paths AS (
   SELECT "case:concept:name" AS doc, min(_case_index) AS place,
          string_agg("concept:name", '>' ORDER BY _event_index)
            || CASE WHEN count(*) > count(DISTINCT left("time:timestamp", 19)) THEN ' same second' ELSE '' END AS path,
-         min(left("time:timestamp", 7)) AS month
+         list(DISTINCT left("time:timestamp", 10)) AS days
   FROM read_parquet($events) GROUP BY 1
-), worth AS (
-  SELECT p.*, p.path || CASE WHEN TRY_CAST(coalesce({amount}) AS DOUBLE) > 0 THEN '' ELSE ' zero' END AS kind
-  FROM paths p JOIN read_parquet($cases) c ON c."concept:name" = p.doc
-), busiest AS (
-  SELECT month FROM worth GROUP BY month ORDER BY count(*) DESC, month LIMIT 1
-), numbered AS (
-  SELECT *, month = (SELECT month FROM busiest) AS busy,
-         row_number() OVER (PARTITION BY kind ORDER BY month = (SELECT month FROM busiest) DESC, place) AS nth
-  FROM worth
 )
-SELECT doc FROM numbered ORDER BY nth > 1, NOT busy, nth, place LIMIT $wanted
+SELECT p.doc, p.path || CASE WHEN TRY_CAST(coalesce({amount}) AS DOUBLE) > 0 THEN '' ELSE ' zero' END AS kind, p.days
+FROM paths p JOIN read_parquet($cases) c ON c."concept:name" = p.doc ORDER BY p.place
 """
 
 
 def pick(log: Path, wanted: int) -> list[str]:
-    """Documents that hold every path of the log (activities in order, equal seconds, 0.00), then those of one month.
+    """Documents that hold every path of the log (activities in order, equal seconds, 0.00), on few calendar days.
 
     Raises:
         ValueError: the log has more paths than ``wanted``.
     """
+    cases = str(log / "cases.parquet")
     with duckdb.connect() as db:
-        cases = str(log / "cases.parquet")
         columns = {row[0] for row in db.execute("DESCRIBE SELECT * FROM read_parquet(?)", [cases]).fetchall()}
         amount = ", ".join([*(f'c."{n}"' for n in ("Amount", "RequestedAmount") if n in columns), "NULL"])
-        found = db.execute(
-            _PICK.format(amount=amount), {"events": str(log / "events.parquet"), "cases": cases, "wanted": wanted}
-        ).fetchall()
-        return [row[0] for row in found]
+        values = {"events": str(log / "events.parquet"), "cases": cases}
+        found = db.execute(_CANDIDATES.format(amount=amount), values).fetchall()
+    by_kind: dict[str, list[tuple[str, set[str]]]] = defaultdict(list)
+    for doc, kind, on in found:
+        by_kind[kind].append((doc, set(on)))
+    if len(by_kind) > wanted:
+        raise ValueError(f"{log} has {len(by_kind)} paths, more than {wanted}")
+    days: set[str] = set()
+    chosen: dict[str, None] = {}
+    for candidates in sorted(by_kind.values(), key=len):  # a path with one document leaves no choice
+        doc, on = min(candidates, key=lambda candidate: len(candidate[1] - days))
+        chosen[doc] = None
+        days |= on
+    for doc, _, _ in sorted(found, key=lambda row: len(set(row[2]) - days)):
+        if len(chosen) < wanted:
+            chosen[doc] = None
+    return list(chosen)
 
 
 def paths(log: Path, documents: list[str] | None = None) -> set[str]:

@@ -47,7 +47,7 @@ def replay(
             target=target,
             sweep=sweep,
             repeat=repeat,
-            twice=twice,
+            twice=(twice,) if twice else (),
             shuffle=shuffle,
             documents=_documents(documents),
             currency=currency,
@@ -74,11 +74,11 @@ def show(result: ReplayResult, options: ReplayOptions, loaded: float = 0.0) -> N
     """Print what a replay did."""
     print(
         f"{result.flow_id} → {options.target.value}: {result.documents} documents, {result.events} events in "
-        f"{result.turns} {options.sweep.value}s; {result.rows} rows in {options.out}"
+        f"{result.turns} {options.sweep.value}s; {len(result.passes[-1].rows)} rows in {options.out}"
     )
     print(f"vouchers in finance's journal  {result.vouchers}")
-    if options.twice:
-        print(f"second pass ({options.twice.value})  {result.again} new vouchers")
+    for again in result.passes[1:]:
+        print(f"second pass ({again.name})  {again.vouchers} new vouchers")
     _line("documents by standing", result.standing)
     _line(f"HTTP calls {result.calls.total()}", result.calls)
     _line(f"GX validations {result.validations.total()}", result.validations)

@@ -36,7 +36,11 @@ class Twice(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayOptions:
-    """One replay. ``documents``: how many of the log's documents, or a file with one document id a line."""
+    """One replay.
+
+    ``documents``: how many of the log's documents, or a file with one document id a line. ``twice``: passes over the
+    same OA after the first one, in this order.
+    """
 
     log: Path
     out: Path
@@ -44,7 +48,7 @@ class ReplayOptions:
     target: Target = Target.JOURNAL
     sweep: Sweep = Sweep.WAVE
     repeat: int = 1
-    twice: Twice | None = None
+    twice: tuple[Twice, ...] = ()
     shuffle: int | None = None
     documents: int | Path | None = None
     currency: str | None = None

@@ -32,17 +32,24 @@ from finbridge.systems import adapter_of
 _CONTROL_SECONDS = 300.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """One pass over the OA: what it added to finance's journal, and each document's row after it."""
+
+    name: str
+    vouchers: int
+    rows: tuple[Mapping[str, str], ...] = field(repr=False)
+
+
 @dataclass(slots=True, kw_only=True)
 class ReplayResult:
-    """What a replay did; ``rows`` are those of the file."""
+    """What a replay did; the rows of the last pass are those of the file."""
 
     flow_id: str
     documents: int
     events: int
     turns: int = 0
-    rows: int = 0
-    vouchers: int = 0
-    again: int = 0  # vouchers that a second pass made: must be 0
+    passes: list[Pass] = field(default_factory=list)
     missing: int = 0  # documents that the hub does not know
     standing: Mapping[str, int] = field(default_factory=dict)
     unexplained: tuple[str, ...] = ()
@@ -56,7 +63,12 @@ class ReplayResult:
     @property
     def ok(self) -> bool:
         """Every document stands somewhere, and nothing was posted twice."""
-        return not self.unexplained and not self.again and not self.missing
+        return not self.unexplained and not self.missing and not any(again.vouchers for again in self.passes[1:])
+
+    @property
+    def vouchers(self) -> int:
+        """Vouchers in finance's journal."""
+        return sum(one.vouchers for one in self.passes)
 
 
 def replay(options: ReplayOptions, workshop: Workshop) -> ReplayResult:
@@ -80,9 +92,12 @@ class _Replay:
         flow = self.rules.flow_for(self.log.columns, options.currency)
         self.flow: Flow = replace(flow, target_system=options.target.value)
         self.folder = options.work / f"run-{uuid4().hex[:8]}"
-        self.judge = TimedJudge(_judge(options.rules / "expectations"), self.watch)
+        with self.watch.phase("load judge"):
+            self.judge = TimedJudge(_judge(options.rules / "expectations"), self.watch)
         translator = load_translator(options.rules / "mappings" / self.flow.mapping)
         self.translator = TimedTranslator(translator, self.watch)
+        self.hub_name = ""
+        self.hub: PostgresHub
         self.result = ReplayResult(flow_id=self.flow.flow_id, documents=len(self.log.documents), events=self.log.events)
 
     async def run(self) -> ReplayResult:
@@ -105,25 +120,23 @@ class _Replay:
     async def _play(self, player: Player, oa: Oa, finance: Finance) -> None:
         with self.watch.phase("impose"):
             await player.prepare(repeat=self.options.repeat)
-        name, hub = self.workshop.new_hub(self.flow)
+        self._open_hub()
         try:
-            async with _Line(self, hub, oa, finance) as sweeper:
+            async with _Line(self, oa, finance) as sweeper:
                 await self._first_pass(player, sweeper)
-                if self.options.twice is Twice.HUB_KEPT:
-                    await player.touch()
-                    await self._second_pass(sweeper, finance)
-            if self.options.twice is Twice.HUB_EMPTIED:
-                hub.close()
-                self.workshop.drop_hub(name)
-                name, hub = self.workshop.new_hub(self.flow)
-                await player.later()
-                async with _Line(self, hub, oa, finance) as sweeper:
-                    await self._second_pass(sweeper, finance)
-            self._read_books(player, hub, finance)
-            self.result.tables = rows_per_table(self.workshop.hub_server(), name, "hub")
+                self._read_books("first", player, finance)
+            for twice in self.options.twice:
+                await self._again(twice, player, oa, finance)
+            self.result.tables = rows_per_table(self.workshop.hub_server(), self.hub_name, "hub")
         finally:
-            hub.close()
-            self.workshop.drop_hub(name)
+            self._close_hub()
+
+    def _open_hub(self) -> None:
+        self.hub_name, self.hub = self.workshop.new_hub(self.flow)
+
+    def _close_hub(self) -> None:
+        self.hub.close()
+        self.workshop.drop_hub(self.hub_name)
 
     async def _first_pass(self, player: Player, sweeper: Sweeper) -> None:
         turns = player.play(self.options.sweep)
@@ -134,20 +147,26 @@ class _Replay:
             self.result.turns += 1
             await sweeper.settle()
 
-    async def _second_pass(self, sweeper: Sweeper, finance: Finance) -> None:
-        """The same OA again: whatever is read, nothing new may be posted."""
-        _, before = read_books(finance.journal())
-        await sweeper.settle()
-        _, after = read_books(finance.journal())
-        self.result.again = after - before
+    async def _again(self, twice: Twice, player: Player, oa: Oa, finance: Finance) -> None:
+        """The same OA again, with every document read anew: nothing new may be posted."""
+        if twice is Twice.HUB_EMPTIED:
+            self._close_hub()
+            self._open_hub()
+            await player.later()
+        else:
+            await player.touch()
+        async with _Line(self, oa, finance) as sweeper:
+            await sweeper.settle()
+        self._read_books(twice.value, player, finance)
 
-    def _read_books(self, player: Player, hub: PostgresHub, finance: Finance) -> None:
+    def _read_books(self, name: str, player: Player, finance: Finance) -> None:
         with self.watch.phase("read journal"):
-            books, self.result.vouchers = read_books(finance.journal())
-            known = {row["document_id"]: row for row in hub.document_rows(self.flow.flow_id)}
-            account = hub.account(self.flow.flow_id)
-            rows = [self._row(name, player, books, known) for name in (d.document_id for d in self.log.documents)]
-            self.result.rows = write_rows(self.options.out, rows)
+            books, vouchers = read_books(finance.journal())
+            known = {row["document_id"]: row for row in self.hub.document_rows(self.flow.flow_id)}
+            account = self.hub.account(self.flow.flow_id)
+            rows = [self._row(document.document_id, player, books, known) for document in self.log.documents]
+            write_rows(self.options.out, rows)
+        self.result.passes.append(Pass(name=name, vouchers=vouchers - self.result.vouchers, rows=tuple(rows)))
         self.result.standing, self.result.unexplained = account.documents, account.unexplained
         self.result.validations, self.result.judged_rows = self.judge.validations, self.judge.rows
 
@@ -166,8 +185,8 @@ class _Replay:
 class _Line:
     """Connections from OA to finance, closed at the end; their calls are counted."""
 
-    def __init__(self, run: _Replay, hub: PostgresHub, oa: Oa, finance: Finance) -> None:
-        flow, self._result = run.flow, run.result
+    def __init__(self, run: _Replay, oa: Oa, finance: Finance) -> None:
+        flow, hub, self._result = run.flow, run.hub, run.result
         self._source = adapter_of(flow.source_system).connect(
             oa.settings(flow.source_connection), tokens=hub.tokens, flow=flow
         )

@@ -216,7 +216,7 @@ def _spec(flow: Flow, years: tuple[int, ...]) -> dict[str, Any]:
         "years": list(years),
         "journals": [{"code": "FIN", "name": "费用报销"}],
         "parties": [{"code": code, "name": name} for code, name in _PARTIES],
-        "user": {"login": _USER, "name": "凭证集成", "password": _USER},
+        "user": {"login": _USER, "name": "凭证集成", "password": "finbridge-replay"},
     }
 
 
