@@ -15,12 +15,12 @@ class RunNotes:
     """Puts the counts of a finished run of ours into its note."""
 
     @hookimpl
-    def on_dag_run_success(self, dag_run: DagRun, msg: str) -> None:  # noqa: ARG002  Airflow names the arguments
+    def on_dag_run_success(self, dag_run: DagRun, msg: str) -> None:  # noqa: ARG002 - Airflow names the arguments
         """Green runs."""
         _note(dag_run)
 
     @hookimpl
-    def on_dag_run_failed(self, dag_run: DagRun, msg: str) -> None:  # noqa: ARG002  Airflow names the arguments
+    def on_dag_run_failed(self, dag_run: DagRun, msg: str) -> None:  # noqa: ARG002 - Airflow names the arguments
         """Red runs."""
         _note(dag_run)
 

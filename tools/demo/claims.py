@@ -211,7 +211,7 @@ class Company:
     """Makes claims from one seed: the same seed gives the same claims on the same day."""
 
     def __init__(self, seed: int, today: date) -> None:
-        self._random = random.Random(seed)  # noqa: S311  a repeatable play, no secret
+        self._random = random.Random(seed)  # noqa: S311 - a repeatable play, no secret
         self._today = today
         self._made = 0
         names = [s + g for s in _SURNAMES for g in _GIVEN]

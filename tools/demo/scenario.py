@@ -144,7 +144,7 @@ class Play:
         paced = self.of(Fate.PACED)
         done = {id(document) for document in warmed}
         others = [d for d in self.documents if d.fate not in (Fate.PACED, Fate.BURST) and id(d) not in done]
-        rng = random.Random(self.seed + 1)  # noqa: S311  a repeatable play, no secret
+        rng = random.Random(self.seed + 1)  # noqa: S311 - a repeatable play, no secret
         rng.shuffle(others)
         span = len(paced) * self.pace_seconds
         begin = asyncio.get_running_loop().time()

@@ -54,7 +54,7 @@ class WeaverDocumentSensor(BaseSensorOperator):
         self.weaver_conn_id = weaver_conn_id
         self.hub_conn_id = hub_conn_id
 
-    def execute(self, context: Context) -> None:  # noqa: ARG002  Airflow passes it
+    def execute(self, context: Context) -> None:  # noqa: ARG002 - Airflow passes it
         """Hand over to the triggerer at once."""
         trigger = WeaverDocumentTrigger(
             weaver_conn_id=self.weaver_conn_id,
@@ -68,7 +68,7 @@ class WeaverDocumentSensor(BaseSensorOperator):
         )
         self.defer(trigger=trigger, method_name="resume", timeout=timedelta(seconds=self.timeout))
 
-    def resume(self, context: Context, event: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002  Airflow passes it
+    def resume(self, context: Context, event: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002 - Airflow passes it
         """Green when nothing waits; red at once where only a person can help."""
         if event is None or "error" in event:
             raise AirflowFailException(str((event or {}).get("error", "no event")))
