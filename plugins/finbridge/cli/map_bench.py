@@ -228,7 +228,7 @@ def _plain_copy(staged: Path, folder: Path) -> float:
             "bench",
             "CREATE TABLE staged (seq bigint, document_id text, kind text, cause text, operator text,"
             " posting_date date, company text, source text, business_number text, currency text,"
-            " decimals int, split int, canonical text)",
+            " scale text, split int, canonical text)",
         )
         started = time.perf_counter()
         server.execute("bench", _COPY)

@@ -16,7 +16,7 @@ from typing import Self
 from finbridge.core.ports import CodeRow, TranslationRequest
 from finbridge.mapping.compiler import REQUEST_COLUMNS, compile_mapping
 from finbridge.mapping.engine import DuckTranslator, Session, request_row
-from finbridge.mapping.keysql import key_sql
+from finbridge.mapping.keysql import keys_sql
 from finbridge.mapping.sqltext import quote, select
 
 QUOTE, NULL = "\x01", "\x02"
@@ -98,9 +98,9 @@ class BulkMapper:
         """A row a voucher; ``seq`` joins it to its lines."""
         request = ["r_company AS company", "r_document_id AS document_id", "r_kind AS kind", "r_currency AS currency"]
         header = ["business_date", "document_date", "posting_date", "voucher_word", "attachment_count", "summary"]
-        columns = ["seq", f"{key_sql()} AS key", *request, "r_cause AS cause", *header]
         sound = select(["seq", *header], "voucher", where="sound")
-        return select(columns, f"head JOIN ({sound}) AS v USING (seq)")
+        columns = ["seq", "key", *request, "r_cause AS cause", *header]
+        return select(columns, f"head JOIN ({sound}) AS v USING (seq) JOIN ({keys_sql('head')}) AS k USING (seq)")
 
     def _lines(self) -> str:
         columns = ["seq", "line_no", "account", "side", "amount_minor", "party", "tax_code", "assignment"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import groupby, pairwise
 from operator import attrgetter
@@ -16,6 +16,7 @@ COLUMNS = ("table", "company", "code", "target", "valid_from", "valid_to")
 OPTIONAL_COLUMNS = ("note",)
 OPEN_END = date(9999, 12, 31)
 EVERY_COMPANY = ""
+BAR = "|"
 #: (table, company, code, target or None where two rows disagree, from, to, companies that this row is not for)
 CodeRange = tuple[str, str, str, str | None, date, date, list[str]]
 
@@ -102,8 +103,10 @@ def _pieces(table: str, code: str, rows: Sequence[CodeRow]) -> Iterator[CodeRang
             yield table, company, code, found.pop() if len(found) == 1 else None, start, end, others
 
 
-def code_of(*parts: str) -> str:
-    r"""The code of a look-up with several key parts: joined with ``|``; ``|`` and ``\`` inside a part get a ``\``."""
-    if len(parts) == 1:
-        return parts[0]
-    return "|".join(part.replace("\\", "\\\\").replace("|", "\\|") for part in parts)
+def for_keys(rows: Iterable[CodeRow], parts: Mapping[str, frozenset[int]]) -> list[CodeRow]:
+    """The rows that a look-up can mean. ``parts``: for each table, how many parts the keys of its look-ups have.
+
+    A key of n parts is joined by n - 1 bars. A code with another number of bars is left out, so that a bar inside a
+    part finds nothing instead of the code of another key.
+    """
+    return [r for r in rows if r.table in parts and (parts[r.table] == {1} or r.code.count(BAR) + 1 in parts[r.table])]

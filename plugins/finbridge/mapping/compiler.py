@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finbridge.core.vouchers import MappingStamp
-from finbridge.mapping.fieldtypes import BLANKS, raw_sql, refused_sql, value_sql
+from finbridge.mapping.fieldtypes import filled_sql, raw_sql, refused_sql, value_sql
 from finbridge.mapping.layers import Layered, layered
 from finbridge.mapping.outputs import Output, output_statements
 from finbridge.mapping.problems import Mistake, mistakes_of, mistakes_sql, problem_statement
 from finbridge.mapping.resolved import resolve
-from finbridge.mapping.scope import DECIMALS, Expr, Scope
+from finbridge.mapping.scope import SCALE, Expr, Scope
 from finbridge.mapping.spec import Derived, Field, MappingSpec, Section, read_mapping
 from finbridge.mapping.sqltext import case, chain, create, ident, named, quote, select
 
@@ -36,7 +36,7 @@ REQUEST_COLUMNS: Mapping[str, str] = {
     "r_source": "VARCHAR",
     "r_business_number": "VARCHAR",
     "r_currency": "VARCHAR",
-    DECIMALS: "INTEGER",
+    SCALE: "VARCHAR",
     "split": "INTEGER",
     "canonical": "VARCHAR",
 }
@@ -50,6 +50,7 @@ class Compiled:
     statements: Mapping[str, str]
     output: Output
     mistakes: tuple[Mistake, ...]
+    key_parts: Mapping[str, frozenset[int]]  # by code table
     main_columns: frozenset[str]
     detail_columns: Mapping[str, frozenset[str]]
 
@@ -88,9 +89,18 @@ def compile_mapping(path: Path) -> Compiled:
         statements=statements,
         output=Output.of(resolved),
         mistakes=tuple(mistakes),
+        key_parts=_key_parts(spec),
         main_columns=frozenset(spec.main.columns),
         detail_columns={section.table: frozenset(section.columns) for section in spec.details},
     )
+
+
+def _key_parts(spec: MappingSpec) -> dict[str, frozenset[int]]:
+    found: dict[str, frozenset[int]] = {}
+    for item in (item for section in (spec.main, *spec.details) for item in section.derived if item.lookup):
+        table = item.lookup or ""
+        found[table] = found.get(table, frozenset()) | {len(item.key)}
+    return found
 
 
 def _declare_errors(scope: Scope, at: str) -> None:
@@ -157,7 +167,7 @@ def _rows(scope: Scope, derived: Layered, mistakes: str) -> str:
     section = scope.section
     shape = {"details": {section.table: [{"_row": "VARCHAR", **_shape(section)}]}}
     used = sorted(scope.used_of_request - {"document_id", "kind", "template"})
-    carried = ["seq", "r_document_id", "r_kind", DECIMALS, *(f"r_{name}" for name in used)]
+    carried = ["seq", "r_document_id", "r_kind", SCALE, *(f"r_{name}" for name in used)]
     main = [expr.sql for expr in scope.used_of_main.values()]
     main += ["r_template"] if "template" in scope.used_of_request else []
     join = f" JOIN ({select(['seq', *main], 'doc')}) AS m USING (seq)" if main else ""
@@ -181,7 +191,7 @@ def _rows(scope: Scope, derived: Layered, mistakes: str) -> str:
 def _values(scope: Scope, keep: list[str], at: str) -> str:
     """The typed values of a section's fields."""
     fields = scope.section.fields
-    values = named((value_sql(raw_sql(_raw(f, at), f.kind), f.kind, DECIMALS), scope.column(f.name)) for f in fields)
+    values = named((value_sql(raw_sql(_raw(f, at), f.kind), f.kind, SCALE), scope.column(f.name)) for f in fields)
     return select([*keep, *values], "src")
 
 
@@ -191,7 +201,7 @@ def _raw(field: Field, at: str) -> str:
     first, *others = (f"{at}.{ident(column)}" for column in field.columns)
     if not others:
         return first
-    filled = [case([(f"trim({column}, {quote(BLANKS)}) <> ''", column)]) for column in (first, *others)]
+    filled = [case([(filled_sql(column, field.kind), column)]) for column in (first, *others)]
     return f"coalesce({', '.join(filled)}, {first})"
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from finbridge.core.money import decimals
 from finbridge.core.ports import CodeRow, Problem, Translation, TranslationRequest
 from finbridge.core.vouchers import MappingStamp
-from finbridge.mapping.codes import CodeRange, ranges
+from finbridge.mapping.codes import CodeRange, for_keys, ranges
 from finbridge.mapping.compiler import REQUEST_COLUMNS, Compiled, compile_mapping
 from finbridge.mapping.frames import Frames
 from finbridge.mapping.problems import fault_problem
@@ -93,7 +93,7 @@ def request_row(seq: int, request: TranslationRequest) -> tuple[int | str | date
         request.source,
         request.business_number,
         request.currency,
-        decimals(request.currency),
+        f"e{decimals(request.currency)}",
         request.split,
         request.canonical.decode(),
     )
@@ -137,7 +137,7 @@ class DuckTranslator:
         """Load the code tables unless they are those of the last call."""
         if self._codes == tuple(codes):
             return
-        rows = ranges(codes)
+        rows = ranges(for_keys(codes, self.compiled.key_parts))
         self.session.run(_CODE_TABLE)
         columns = list(zip(*rows, strict=True)) or [()] * len(_CODE_TYPES)
         self.session.load("code", _CODE_TYPES, columns)

@@ -8,6 +8,7 @@ the value itself.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -16,12 +17,17 @@ from typing import Any
 from finbridge.core.money import to_minor
 from finbridge.mapping.sqltext import case, quote
 
-BLANKS = " \t\r\n\v\f\u00a0\u3000"
-MONEY_DIGITS = 13  # before the point: sums of many lines still fit 64 bits
-_MONEY = f"-?(0|[1-9][0-9]{{0,{MONEY_DIGITS - 1}}})([.][0-9]{{1,20}})?"
+_WHOLE = "-?(0|[1-9][0-9]{0,12})"  # 13 digits before the point: sums of many lines still fit 64 bits
+#: An amount's text with the currency's decimals as an exponent behind it, e.g. ``12.50e2``.
+_MONEY = {
+    "half_up": f"{_WHOLE}([.][0-9]{{1,20}})?e[0-4]",
+    "exact": f"{_WHOLE}(([.][0-9]{{1,2}}0*)?e2|([.]0+)?e0|([.][0-9]{{1,3}}0*)?e3|([.][0-9]{{1,4}}0*)?e4)",
+}
 _RATE = "-?(0|[1-9][0-9]{0,5})([.][0-9]{1,6}0*)?"
 _INTEGER = "-?(0|[1-9][0-9]{0,17})"
 _DAY = "[12][0-9]{3}-[0-9]{2}-[0-9]{2}"
+_BLANK = r"\t\n\f\r\p{Z}"  # as in RE2
+_SOMETHING = f"[^{_BLANK}]"
 MISSING = "missing_value: 未填写 / blank"
 
 
@@ -41,44 +47,41 @@ def raw_sql(raw: str, kind: FieldType) -> str:
     """The text that is parsed: the column's, or what the mapping puts in place of a blank one."""
     if kind.blank is None:
         return raw
-    return case([(_filled(raw, kind), raw)], quote(kind.blank))
+    return case([(filled_sql(raw, kind), raw)], quote(kind.blank))
 
 
-def value_sql(raw: str, kind: FieldType, decimals: str) -> str:
-    """The typed value or NULL. ``decimals`` is the SQL for the currency's decimals."""
+def value_sql(raw: str, kind: FieldType, scale: str) -> str:
+    """The typed value or NULL. ``scale`` is SQL for the currency's decimals as an exponent (e2)."""
     types = {"integer": (_INTEGER, "BIGINT"), "decimal": (_RATE, "DECIMAL(18,6)"), "date": (_DAY, "DATE")}
     if kind.name == "money":
-        good = f"regexp_full_match({raw}, {quote(_MONEY)})"
-        if kind.rounding == "exact":
-            point = f"strpos({raw}, '.')"
-            good += f" AND ({point} = 0 OR length(rtrim({raw}, '0')) - {point} <= {decimals})"
         # The cast of a decimal text with an exponent rounds half away from zero on its digits (tests compare).
-        return case([(good, f"CAST({raw} || 'e' || {decimals} AS BIGINT)")])
+        good = f"regexp_full_match({raw} || {scale}, {quote(_MONEY[kind.rounding])})"
+        return case([(good, f"CAST({raw} || {scale} AS BIGINT)")])
     if kind.name in types:
         pattern, type_ = types[kind.name]
         return case([(f"regexp_full_match({raw}, {quote(pattern)})", f"TRY_CAST({raw} AS {type_})")])
     if kind.name == "enum":
         return case([(f"{raw} IN ({', '.join(quote(value) for value in kind.values)})", raw)])
-    good = f"regexp_full_match({raw}, {quote(kind.pattern)})" if kind.pattern else _filled(raw, kind)
+    good = f"regexp_full_match({raw}, {quote(kind.pattern)})" if kind.pattern else filled_sql(raw, kind)
     return case([(good, raw)])
 
 
-def _filled(raw: str, kind: FieldType) -> str:
+def filled_sql(raw: str, kind: FieldType) -> str:
     """Whether a text is not blank. Blanks alone are blank only in a text; elsewhere they are a mistake."""
-    return f"trim({raw}, {quote(BLANKS)}) <> ''" if kind.name == "text" else f"{raw} <> ''"
+    return f"regexp_matches({raw}, {quote(_SOMETHING)})" if kind.name == "text" else f"{raw} <> ''"
 
 
 def refused_sql(raw: str, value: str, kind: FieldType) -> str:
     """Whether the text was refused (a blank one only where a value is needed). Never NULL."""
     if kind.required:
         return f"{value} IS NULL"
-    return f"{value} IS NULL AND coalesce({_filled(raw, kind)}, false)"
+    return f"{value} IS NULL AND coalesce({filled_sql(raw, kind)}, false)"
 
 
 # ---------------------------------------------------------------- classes of mistakes
 
 _SHAPE = (
-    (f"^[{BLANKS}]|[{BLANKS}]$", "首尾有空白 / blanks around the value"),
+    (r"^\s|\s$", "首尾有空白 / blanks around the value"),
     ("[０-９．，－＋％￥¥]", "含全角字符或货币符号 / full-width characters or a currency sign"),
 )
 _NUMBER = (
@@ -123,12 +126,12 @@ def parse(text: str | None, kind: FieldType, currency: str, decimals: int) -> tu
 
 
 def _is_blank(text: str | None, type_: str) -> bool:
-    return not text or (type_ == "text" and text.strip(BLANKS) == "")
+    return not text or (type_ == "text" and all(c in "\t\n\f\r" or unicodedata.category(c)[0] == "Z" for c in text))
 
 
 def _value(text: str, kind: FieldType, currency: str, decimals: int) -> Any:
     if kind.name == "money":
-        return to_minor(text, currency) if _is_money(text, kind, decimals) else None
+        return to_minor(text, currency) if re.fullmatch(_MONEY[kind.rounding], f"{text}e{decimals}") else None
     if kind.name == "integer":
         return int(text) if re.fullmatch(_INTEGER, text) else None
     if kind.name == "decimal":
@@ -140,25 +143,8 @@ def _value(text: str, kind: FieldType, currency: str, decimals: int) -> Any:
     return text if not kind.pattern or re.fullmatch(kind.pattern, text) else None
 
 
-def _is_money(text: str, kind: FieldType, decimals: int) -> bool:
-    exact = len(text.partition(".")[2].rstrip("0")) <= decimals
-    return bool(re.fullmatch(_MONEY, text)) and (exact or kind.rounding == "half_up")
-
-
 def _day(text: str) -> date | None:
     try:
         return date.fromisoformat(text) if re.fullmatch(_DAY, text) else None
     except ValueError:
         return None
-
-
-# ---------------------------------------------------------------- what a text can hold
-
-_PLAIN_PATTERN = re.compile(r"(\[[A-Za-z0-9_.-]+\]|[A-Za-z0-9_-]|\{[0-9]+(,[0-9]*)?\}|[+*?()|])+")
-
-
-def is_plain(kind: FieldType) -> bool:
-    """Whether no value of this type can hold a ``|`` or a backslash: a look-up's key needs no escape then."""
-    if kind.name == "enum":
-        return not any(char in value for value in kind.values for char in "|\\")
-    return bool(kind.pattern) and _PLAIN_PATTERN.fullmatch(kind.pattern) is not None

@@ -103,7 +103,7 @@ def _postings(resolved: Resolved) -> str:
     dims = [f"x_{name}" for name in resolved.dimensions]
     columns = [
         "seq",
-        "row_number() OVER (PARTITION BY seq ORDER BY rule, ord, account, party) AS line_no",
+        "row_number() OVER (PARTITION BY seq ORDER BY rule, ord, amount_minor) AS line_no",
         *("account", "side", "amount_minor", "party", "tax_code", "assignment", *dims, "source_lines"),
     ]
     due = select("seq", "good", where=_POSTS)

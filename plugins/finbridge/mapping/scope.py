@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from finbridge.core.money import decimals
-from finbridge.mapping.fieldtypes import FieldType, is_plain, parse, value_sql
+from finbridge.mapping.fieldtypes import FieldType, parse, value_sql
 from finbridge.mapping.spec import Condition, Derived, Reference, Section, Where
 from finbridge.mapping.sqltext import quote
 from finbridge.mapping.transforms import DATE, INTEGER, MONEY, TEXT, TRANSFORMS
 from finbridge.mapping.yamlfile import YamlFile
 
-DECIMALS = "decimals"  # the column that holds the currency's decimals in every table of the engine
+SCALE = "scale"  # in every table of the engine: the currency's decimals as an exponent, e.g. e2
 #: What the caller says about each voucher to be made; `template` is the form's own id.
 REQUEST_FIELDS: Mapping[str, str] = {
     "document_id": TEXT,
@@ -32,17 +32,13 @@ _PLACE = re.compile(r"\{([a-z][a-z0-9_.]*)(?:\|([a-z][a-z0-9_]*))?\}")
 
 @dataclass(frozen=True, slots=True)
 class Expr:
-    """``needs``: every source field and derived value under it, as ``section.name``. ``late``: known after the sums.
-
-    ``plain``: a text that holds neither ``|`` nor a backslash.
-    """
+    """``needs``: every source field and derived value under it, as ``section.name``. ``late``: known after the sums."""
 
     sql: str
     type: str
     needs: frozenset[str] = frozenset()
     personal: bool = False
     late: bool = False
-    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +64,7 @@ class Scope:
         self._prefix = "m_" if main is None else "d_"
         for field in section.fields:
             type_ = TEXT if field.kind.name == "enum" else field.kind.name
-            self._add(field.name, Expr("", type_, personal=field.personal, plain=is_plain(field.kind)), field.where)
+            self._add(field.name, Expr("", type_, personal=field.personal), field.where)
 
     def column(self, name: str) -> str:
         """The column that holds a value of this section."""
@@ -141,7 +137,7 @@ class Scope:
             raise self.file.error(where, f"常数不是 {wanted} / {text!r} is not of type {wanted} ({error}).")
         if value is None:
             return Expr("''" if wanted == TEXT else "NULL", wanted)
-        sql = value_sql(quote(text), kind, DECIMALS) if wanted == MONEY else _literal(text, wanted)
+        sql = value_sql(quote(text), kind, SCALE) if wanted == MONEY else _literal(text, wanted)
         return Expr(sql, wanted)
 
     def conditions(self, conditions: Iterable[Condition], *, late: bool = False) -> Expr:
