@@ -109,10 +109,11 @@ def test_nothing_due_waits_longer_than_the_longest_time(looks: list[tuple[int, i
 
 @dataclass
 class FakeSource:
-    """An OA with a list and a clock; counts what is asked."""
+    """An OA with a list in pages and a clock; counts what is asked."""
 
-    refs: list[DocumentRef]
+    pages: list[list[DocumentRef]]
     asked: list[tuple[date, datetime, frozenset[str]]] = field(default_factory=list)
+    given: int = 0
 
     async def now(self) -> datetime:
         return NOW
@@ -121,8 +122,9 @@ class FakeSource:
         self, since: date, until: datetime, templates: frozenset[str]
     ) -> AsyncIterator[list[DocumentRef]]:
         self.asked.append((since, until, templates))
-        yield self.refs[:1]
-        yield self.refs[1:]
+        for page in self.pages:
+            self.given += 1
+            yield page
 
 
 @dataclass
@@ -139,9 +141,27 @@ class FakeHub:
         return None
 
 
-async def test_a_look_asks_the_list_since_just_before_midnight_and_the_hub_for_the_rest() -> None:
+def lookout(source: FakeSource, known: str, thorough_seconds: float) -> Lookout:
     flow = load_flows(ROOT / "include" / "flows")["weaver_tryton__expense_claim"]
-    source = FakeSource([DocumentRef("1", "101", "a"), DocumentRef("2", "101", "b"), DocumentRef("3", "102", "c")])
-    found = await Lookout(flow=flow, source=source, hub=FakeHub({"2"})).look()  # type: ignore[arg-type]  # two of its methods
-    assert found == Seen(rows=frozenset({("1", "a"), ("3", "c")}), due=3, last_started=None)
+    hub = FakeHub(set(known))
+    return Lookout(flow=flow, source=source, hub=hub, thorough_seconds=thorough_seconds)  # type: ignore[arg-type]  # two of its methods
+
+
+def page(*names: str) -> list[DocumentRef]:
+    return [DocumentRef(name, "101", name.lower()) for name in names]
+
+
+async def test_a_look_asks_the_list_since_just_before_midnight_and_the_hub_for_the_rest() -> None:
+    source = FakeSource([page("A"), page("B", "C")])
+    found = await lookout(source, "B", 0).look()
+    assert found == Seen(rows=frozenset({("A", "a"), ("C", "c")}), due=3, last_started=None)
     assert source.asked == [(date(2026, 11, 21), NOW, frozenset({"101", "102"}))]
+
+
+async def test_a_look_ends_at_the_first_page_without_news_and_now_and_then_reads_on() -> None:
+    source = FakeSource([page("A"), page("B"), page("C"), page("D")])
+    watcher = lookout(source, "BC", 3600)
+    assert (await watcher.look()).rows == {("A", "a"), ("D", "d")}
+    assert source.given == 4
+    assert (await watcher.look()).rows == {("A", "a")}
+    assert source.given == 4 + 2

@@ -11,6 +11,7 @@ import asyncio
 import signal
 import sys
 from collections import Counter
+from pathlib import Path
 from types import FrameType
 
 from tools.demo import report
@@ -19,6 +20,7 @@ from tools.demo.stack import PROJECT, Stack, StackFailed, take_folder, write_fac
 
 INTERRUPTED = 130
 TARGET_P95_SECONDS = 15.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -31,15 +33,22 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="end after the table; the exit code tells")
     parser.add_argument("--seed", type=int, default=20260, help="of the claims and of what happens to them")
     parser.add_argument("--documents", type=int, default=400)
+    parser.add_argument("--root", type=Path, default=PROJECT / ".run", help="where the state folder lies")
     options = parser.parse_args()
+    for number in _SIGNALS:
+        signal.signal(number, _interrupt)
     clock = Clock()
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        folder, lock = take_folder(PROJECT / ".run")
+        return _demo(options, clock)
+    except Interrupted:
+        return INTERRUPTED
     except StackFailed as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def _demo(options: argparse.Namespace, clock: Clock) -> int:
+    folder, lock = take_folder(options.root)
     clock.say(f"seed {options.seed}; state in {folder}")
     stack = Stack(folder, clock.say)
     try:
@@ -53,15 +62,9 @@ def main() -> int:
             print("\nThe UI stays up; Ctrl-C stops everything. 按 Ctrl-C 结束。", flush=True)
             signal.pause()
         return 1 if result.failures else 0
-    except Interrupted:
-        clock.say("stopping everything")
-        return INTERRUPTED
-    except StackFailed as error:
-        print(error, file=sys.stderr)
-        return 1
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must leave nothing behind
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in _SIGNALS:  # a second Ctrl-C must leave nothing behind
+            signal.signal(number, signal.SIG_IGN)
         stack.stop()
         lock.close()
         clock.say("everything stopped")

@@ -166,7 +166,7 @@ async def look(stack: Stack) -> dict[str, int]:
         settings = settings_of(stack.connection(flow.source_connection))
         source = adapter_of(flow.source_system).connect(settings, tokens=hub.tokens, flow=flow)
         try:
-            seen = await Lookout(flow=flow, source=source, hub=hub).look()
+            seen = await Lookout(flow=flow, source=source, hub=hub, thorough_seconds=0).look()
         finally:
             await source.close()
         staged = await asyncio.to_thread(lambda: Counter(str(row["stage"]) for row in hub.document_rows(FLOW_ID)))

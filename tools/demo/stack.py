@@ -117,6 +117,7 @@ class Stack:
                 self.say(f"while stopping: {type(error).__name__}: {error}")
         while end_leftovers(self.state):  # what an interrupted start was just starting
             time.sleep(0.1)
+        os.environ.pop(MARK, None)
 
     def _timed(self, name: str, work: Callable[[], None], ended: queue.SimpleQueue[BaseException | None]) -> None:
         begin = time.monotonic()

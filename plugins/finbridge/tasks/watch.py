@@ -7,10 +7,12 @@ no wake-up was given for wakes at once; anything that stays due for a while wake
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Mapping, Sequence, Set
+import time
+from collections.abc import AsyncGenerator, Hashable, Mapping, Sequence, Set
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, cast
 
 from finbridge.core.documents import DocumentRef
 from finbridge.core.flow import Flow
@@ -74,25 +76,43 @@ class WatchedHub(Protocol):
 
 @dataclass(kw_only=True)
 class Lookout:
-    """One look: the OA's list over the wire, the hub in a thread, so that the triggerer's loop never waits."""
+    """Looks: the OA's list over the wire, the hub in a thread, so that the triggerer's loop never waits.
+
+    A look costs one page where nothing is new: the OA lists what moved last first, so the first page without news ends
+    it. Whatever the order really is, a thorough look now and then reads the whole list of the day.
+
+    Args:
+        thorough_seconds: between two thorough looks; 0 makes every look thorough.
+    """
 
     flow: Flow
     source: Source
     hub: WatchedHub
+    thorough_seconds: float = 30.0
+    _thorough_at: float | None = None
 
     async def look(self) -> Seen:
         """What is there to do now."""
         now = await self.source.now()
         since = (now - timedelta(seconds=self.flow.settle_seconds)).date()
-        refs: list[DocumentRef] = []
-        async for page in self.source.changed(since, now, self.flow.templates):
-            refs.extend(page)
-        return await asyncio.to_thread(self._ask_hub, refs)
+        rows: set[tuple[str, str]] = set()
+        thorough = self._thorough()
+        pages = cast("AsyncGenerator[list[DocumentRef], None]", self.source.changed(since, now, self.flow.templates))
+        async with aclosing(pages):
+            async for page in pages:
+                unseen = await asyncio.to_thread(self.hub.unseen, self.flow.flow_id, page)
+                rows.update((ref.document_id, ref.stamp) for ref in unseen)
+                if not unseen and not thorough:
+                    break
+        due, last_started = await asyncio.to_thread(self._ask_hub)
+        return Seen(rows=frozenset(rows), due=due, last_started=last_started)
 
-    def _ask_hub(self, refs: Sequence[DocumentRef]) -> Seen:
-        unseen = self.hub.unseen(self.flow.flow_id, refs) if refs else []
-        return Seen(
-            rows=frozenset((ref.document_id, ref.stamp) for ref in unseen),
-            due=sum(self.hub.due(self.flow.flow_id).values()),
-            last_started=self.hub.last_run_started(self.flow.flow_id),
-        )
+    def _thorough(self) -> bool:
+        now = time.monotonic()
+        if self._thorough_at is not None and now - self._thorough_at < self.thorough_seconds:
+            return False
+        self._thorough_at = now
+        return True
+
+    def _ask_hub(self) -> tuple[int, datetime | None]:
+        return sum(self.hub.due(self.flow.flow_id).values()), self.hub.last_run_started(self.flow.flow_id)
