@@ -39,7 +39,7 @@ class Connections:
 
     def __init__(self, dsn: str) -> None:
         given = conninfo_to_dict(dsn)
-        options = f"{given.pop('options', None) or ''} {_SESSION}".strip()
+        options = f"{_SESSION} {given.pop('options', None) or ''}".strip()  # what is given has the last word
         self._dsn = make_conninfo("", **{**_DEFAULTS, **given, "options": options})
         self._idle: list[Connection] = []
         self._guard = threading.Lock()

@@ -17,19 +17,24 @@ TURN = {VoucherKind.REVERSAL: 0, VoucherKind.EXPENSE: 1, VoucherKind.PAYMENT: 2}
 LIVE = IN_BOOKS - {VoucherState.REVERSING}
 #: Nothing is open about the voucher that a later kind would have to wait for.
 SETTLED = IN_BOOKS | {VoucherState.REVERSED, VoucherState.WITHDRAWN}
+_UNCLEAR = IN_DOUBT | {VoucherState.NEEDS_HUMAN}
 #: Whose number goes onto the form.
 WRITTEN_BACK_KINDS = frozenset({VoucherKind.EXPENSE})
 _WRITE_BACK_OPEN = frozenset({"due", "sent"})
 
 
 def waits_for_others(row: VoucherRow, rows: Sequence[VoucherRow], document: DocumentRow) -> bool:
-    """Whether an earlier kind must be settled first.
+    """Whether something else must be settled first.
 
-    A payment of an approved document also waits where its expense is not in the books and is held or taken back; it
-    does not wait where the flow makes no expense voucher at all.
+    An earlier kind; or a voucher of the same kind for another log entry, of which finance may hold more than we know:
+    else a document that was approved again would be live twice. A payment of an approved document also waits where
+    its expense is not in the books and is held or taken back; not where the flow makes no expense voucher at all.
     """
-    if any(TURN[other.kind] < TURN[row.kind] and other.state not in SETTLED for other in rows):
-        return True
+    for other in rows:
+        earlier = TURN[other.kind] < TURN[row.kind]
+        rival = other.kind is row.kind and other.cause != row.cause
+        if (earlier and other.state not in SETTLED) or (rival and other.state in _UNCLEAR):
+            return True
     if row.kind is not VoucherKind.PAYMENT or not document.approved:
         return False
     expenses = [other for other in rows if other.kind is VoucherKind.EXPENSE]
