@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -173,10 +174,10 @@ class DuckTranslator:
 
     def _problems(self) -> tuple[Problem, ...]:
         output, mistakes = self.compiled.output, self.compiled.mistakes
-        found = [
-            mistakes[number].problem(document_id, text, rows or (), self._disputed)
-            for document_id, number, text, rows in self.session.repeat(output.problems).fetchall()
-        ]
+        same: defaultdict[tuple[str, int, str], list[str]] = defaultdict(list)
+        for document_id, number, text, rows in self.session.repeat(output.problems).fetchall():
+            same[document_id, number, mistakes[number].told(text, self._disputed)] += rows or ()
+        found = [mistakes[number].problem(name, told, rows) for (name, number, told), rows in same.items()]
         found += [fault_problem(*row) for row in self.session.repeat(output.faults).fetchall()]
         return tuple(sorted(found, key=lambda p: (p.document_id, p.code, p.field, p.detail)))
 

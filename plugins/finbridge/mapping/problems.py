@@ -36,16 +36,17 @@ class Mistake:
     kind: str
     table: str = ""
 
-    def problem(self, document_id: str, text: str, rows: Sequence[str], disputed: Sequence[CodeRange]) -> Problem:
-        """The problem in words. ``rows``: ids of the first few detail rows; ``disputed``: code rows that disagree."""
+    def told(self, text: str, disputed: Sequence[CodeRange]) -> str:
+        """``code: words``. ``disputed``: code rows that disagree."""
         if self.kind == "rule":
-            told = self.text
-        elif self.kind == "code":
-            told = self._lookup(text, disputed)
-        else:
-            told = mistake(self.kind, text)
+            return self.text
+        return self._lookup(text, disputed) if self.kind == "code" else mistake(self.kind, text)
+
+    def problem(self, document_id: str, told: str, rows: Sequence[str]) -> Problem:
+        """The problem of one document. ``rows``: ids of detail rows."""
         code, _, words = told.partition(": ")
-        at = f" 行/row {','.join(rows)}" if rows else ""
+        shown = ",".join(sorted(set(rows), key=lambda row: (len(row), row))[:_ROWS_SHOWN])
+        at = f" 行/row {shown}" if shown else ""
         return Problem(document_id=document_id, code=code, field=self.field, detail=f"{self.label}{at}: {words}")
 
     def _lookup(self, text: str, disputed: Sequence[CodeRange]) -> str:
@@ -68,7 +69,8 @@ def mistakes_of(resolved: Resolved, scope: Scope, each: str | None) -> list[Mist
     found: list[Mistake] = []
     section = scope.section
     for field in section.fields:
-        label = f"{field.label}({', '.join(field.columns)})" if field.columns else field.label
+        named = [", ".join(field.columns), "/".join(field.kind.values)]
+        label = f"{field.label}({'; '.join(part for part in named if part)})" if any(named) else field.label
         value = _of_value(resolved, scope, field.name, _placed(section.label, label))
         found.append(replace(value, kind=field.kind.name))
     for item in (item for item in section.derived if item.lookup):

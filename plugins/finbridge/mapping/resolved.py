@@ -81,9 +81,9 @@ class Resolved:
     lines: Mapping[str, Expr]
 
     def kinds_that_need(self, name: str) -> tuple[str, ...]:
-        """Kinds that a bad value of ``section.name`` stops; what nobody needs stops all."""
+        """Kinds that a bad value of ``section.name`` stops; what no kind needs stops the one that is declared first."""
         needing = tuple(rule.kind for rule in self.kinds if name in rule.needs)
-        return needing or tuple(rule.kind for rule in self.kinds)
+        return needing or (self.kinds[0].kind,)
 
 
 def resolve(spec: MappingSpec, main: Scope, details: Mapping[str, Scope]) -> Resolved:
