@@ -100,6 +100,8 @@ class Machine:
 
     def deliver_with_news(self, worker: str, answer: str, news: str) -> None:
         """The log moves between the look at what is due and the send."""
+        self._lapse()
+        self.check(worker, set(), False)
         leases = self.world.leases(Stage.DELIVER, worker)
         items = self.hub.deliverables(self.world.flow, leases)
         if news:
@@ -269,9 +271,9 @@ def reached() -> Counter[tuple[str, str]]:
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
 @given(
-    logs=strategies.lists(BEGINNINGS, min_size=3, max_size=3), steps=strategies.lists(STEPS, min_size=14, max_size=20)
+    logs=strategies.lists(BEGINNINGS, min_size=3, max_size=3), steps=strategies.lists(STEPS, min_size=12, max_size=16)
 )
 def test_any_sequence_keeps_the_promises(
     hub_database: HubDatabase,

@@ -36,6 +36,7 @@ _SOCKET_PATH_LIMIT = 100  # of 107 bytes, so that the temporary names beside it 
 _START_ATTEMPTS = 5
 _GONE_SECONDS = 20.0
 _PID_FILE_PORT_LINE = 3
+_PID_FILE_STATUS_LINE = 7
 
 
 class PostgresFailed(RuntimeError):
@@ -80,7 +81,7 @@ class Postgres:
             self._drop_stale_lock_files()
             self._start_server()
         else:
-            self.port = int(self._pid_file()[_PID_FILE_PORT_LINE])
+            self._adopt()
         self._check_it_is_ours()
         return self
 
@@ -267,23 +268,27 @@ class Postgres:
         }
         return " ".join(f"-c {name}='{value}'" for name, value in settings.items())
 
-    def _check_it_is_ours(self) -> None:
+    def _adopt(self) -> None:
+        """Take over a running server once it says in its own file that it is ready."""
         until = time.monotonic() + _GONE_SECONDS
-        while True:
-            try:
-                with psycopg.connect(self.dsn("postgres")) as connection:
-                    row = connection.execute("SHOW data_directory").fetchone()
-                break
-            except psycopg.OperationalError as error:
-                if time.monotonic() > until:
-                    raise PostgresFailed(f"the server does not answer: {error}") from None
-                time.sleep(0.05)  # adopted while it is still starting
+        while (lines := self._pid_file())[_PID_FILE_STATUS_LINE:] != ["ready"]:
+            if not lines or time.monotonic() > until:
+                raise PostgresFailed(f"the server of {self.cluster} does not become ready")
+            time.sleep(0.02)
+        self.port = int(lines[_PID_FILE_PORT_LINE])
+
+    def _check_it_is_ours(self) -> None:
+        try:
+            with psycopg.connect(self.dsn("postgres")) as connection:
+                row = connection.execute("SHOW data_directory").fetchone()
+        except psycopg.OperationalError as error:
+            raise PostgresFailed(f"port {self.port} is not answered by the server of {self.cluster}: {error}") from None
         if row is None or Path(row[0]).resolve() != self.cluster:
             raise PostgresFailed(f"port {self.port} is answered by the server of {row}, not of {self.cluster}")
 
     def _pid_file(self) -> list[str]:
         try:
-            return (self.cluster / "postmaster.pid").read_text().splitlines()
+            return [line.strip() for line in (self.cluster / "postmaster.pid").read_text().splitlines()]
         except FileNotFoundError:
             return []
 
