@@ -92,8 +92,7 @@ def resolve(spec: MappingSpec, main: Scope, details: Mapping[str, Scope]) -> Res
     Raises:
         ConfigError: names file, line and field.
     """
-    kinds = tuple(_kind(rule, main, details) for rule in spec.vouchers)
-    names = tuple(rule.kind for rule in kinds)
+    names = tuple(rule.kind.value for rule in spec.vouchers)
     frames: Where = ("frames", "documents")
     lines_of = spec.frame_lines_of
     lines: dict[str, Expr] = {}
@@ -101,6 +100,8 @@ def resolve(spec: MappingSpec, main: Scope, details: Mapping[str, Scope]) -> Res
         scope = _section(lines_of, main, details, ("frames", "lines", "from"))
         lines = {n: scope.get(ref, ("frames", "lines", "columns", n)) for n, ref in spec.frame_lines.items()}
     resolved_rules = tuple(_rule(check, main, details, names) for check in spec.checks)
+    # Last: what the rows carry of the main table is settled now, and a posting joins only what they lack.
+    kinds = tuple(_kind(rule, main, details) for rule in spec.vouchers)
     return Resolved(
         kinds=tuple(_with_checks(rule, resolved_rules, main, details) for rule in kinds),
         rules=resolved_rules,
@@ -181,7 +182,7 @@ def _line(posting: Posting, main: Scope, details: Mapping[str, Scope]) -> Line:
         merge=posting.merge,
         when=scope.conditions(posting.when, late=late),
     )
-    of_main = tuple(expr.sql for expr in scope.used_of_main.values())
+    of_main = tuple(expr.sql for name, expr in scope.used_of_main.items() if name not in kept)
     scope.used_of_main = kept
     return replace(line, of_main=of_main)
 
