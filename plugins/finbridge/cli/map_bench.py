@@ -127,7 +127,7 @@ def _canonical(number: int, count: int, chance: random.Random) -> bytes:
                 "fyrq": str(_FIRST_DAY + timedelta(days=chance.randint(0, 300))),
                 "hdje": _yuan(gross),
                 "se": _yuan(tax),
-                "sl": rate,
+                "sl": rate if invoice != "NONE" else "0",
                 "sqje": _yuan(gross),
             }
         )
