@@ -69,7 +69,7 @@ def load_flows(folder: Path) -> dict[str, Flow]:
 def _company(file: YamlFile, code: str, part: Mapping[str, str]) -> Company:
     try:
         ZoneInfo(part["time_zone"])
-    except (ValueError, OSError):  # not a key, or no such zone
+    except (KeyError, ValueError, OSError):  # no such zone, or not even a name of one
         raise file.error(
             ("companies", code, "time_zone"),
             f"没有这个时区 / no time zone {part['time_zone']}. Use e.g. Asia/Shanghai.",

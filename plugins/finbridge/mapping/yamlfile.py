@@ -87,8 +87,11 @@ class YamlFile:
         from jsonschema import Draft202012Validator
         from jsonschema.exceptions import best_match
 
-        failure = best_match(Draft202012Validator(schema).iter_errors(self.data))
-        if failure is not None:
+        failures = list(Draft202012Validator(schema).iter_errors(self.data))
+        if failures:
+            # The first in the file; of alternatives that all fail, the one that came closest.
+            first = min(failures, key=lambda failure: self.line(list(failure.absolute_path)))
+            failure = best_match([first]) or first
             where = list(failure.absolute_path)
             if failure.validator == "additionalProperties":
                 unknown = sorted(set(failure.instance) - set(failure.schema.get("properties", {})), key=str)
