@@ -53,4 +53,5 @@ class ReplayOptions:
     documents: int | Path | None = None
     currency: str | None = None
     rules: Path = RULES
+    years: tuple[int, ...] | None = None  # of a new ledger; None: those of the log
     parallel: int = 32

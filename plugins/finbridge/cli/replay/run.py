@@ -107,9 +107,8 @@ class _Replay:
                 self.workshop.hub_server()
                 oa = Oa(self.folder / "oa", parallel=self.options.parallel)
                 stack.callback(oa.stop)
-                finance = start_finance(
-                    self.options.target, self.folder / "finance", self.workshop, self.flow, self.log.years
-                )
+                years = self.options.years or self.log.years
+                finance = start_finance(self.options.target, self.folder / "finance", self.workshop, self.flow, years)
                 stack.callback(finance.stop)
             async with HttpClient(oa.control_url, timeout_seconds=_CONTROL_SECONDS) as control:
                 player = Player(control, self.log, self.rules, self.flow)
