@@ -146,6 +146,7 @@ def test_schedules_and_write_back_may_be_left_out(tmp_path: Path) -> None:
         ("business_number: djbh\n", "", "(file)", "missing key(s): business_number"),
         ("{system: weaver, connection", "{sytem: weaver, connection", "source.sytem", "unknown key"),
         ('templates: ["101", "102"]', "templates: [101, 102]", "templates.0", "in quotes"),
+        ('  "1000": {', "  1000: {", "companies.1000", "in quotes"),
         ("currency: CNY", "currency: RMB¥", "companies.1000.currency", "ISO 4217"),
         ("time_zone: Asia/Shanghai", "time_zone: Asia/Peking", "companies.1000.time_zone", "no time zone"),
         ("company: {field: gsdm}", 'company: {constant: "3000"}', "company.constant", "is not served"),

@@ -42,7 +42,7 @@ class YamlFile:
                 path, 1, "(file)", f"文件读不到 / cannot be read ({error.strerror}). Check the path."
             ) from None
         self._tree = self._parse()
-        self.data: dict[str, Any] = _plain(self._tree)
+        self.data: dict[str, Any] = self._plain(self._tree, ())
         self._check(_schema(schema))
 
     def _parse(self) -> Any:
@@ -83,6 +83,19 @@ class YamlFile:
         """An error at a place of this file."""
         return ConfigError(self.path, self.line(where), ".".join(str(part) for part in where) or "(file)", what)
 
+    def _plain(self, node: Any, where: tuple[str | int, ...]) -> Any:
+        """Round-trip nodes as plain values; scalars keep what YAML 1.2 makes of them."""
+        if isinstance(node, Mapping):
+            for key in node:
+                if not isinstance(key, str):  # 0100 would be read as a number, and lose its zero
+                    raise self.error((*where, key), "键要加引号 / a key that is no text. Put it in quotes.")
+            return {str(key): self._plain(value, (*where, key)) for key, value in node.items()}
+        if isinstance(node, str):
+            return str(node)
+        if isinstance(node, Sequence):
+            return [self._plain(value, (*where, index)) for index, value in enumerate(node)]
+        return node
+
     def _check(self, schema: Mapping[str, Any]) -> None:
         from jsonschema import Draft202012Validator
         from jsonschema.exceptions import best_match
@@ -109,14 +122,3 @@ class YamlFile:
 def _schema(name: str) -> dict[str, Any]:
     schema: dict[str, Any] = json.loads((INCLUDE / "schemas" / name).read_text(encoding="utf-8"))
     return schema
-
-
-def _plain(node: Any) -> Any:
-    """Round-trip nodes as plain values; scalars keep what YAML 1.2 makes of them."""
-    if isinstance(node, Mapping):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, str):
-        return str(node)
-    if isinstance(node, Sequence):
-        return [_plain(value) for value in node]
-    return node
