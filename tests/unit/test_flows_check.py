@@ -208,7 +208,7 @@ async def test_a_worker_that_lost_its_document_stores_nothing() -> None:
         world.hub.steal("1")
         return save(flow_id, plans)  # type: ignore[arg-type]  # passes what it was given
 
-    world.hub.save_plans = stolen  # type: ignore[assignment,method-assign]
+    world.hub.save_plans = stolen  # type: ignore[assignment,method-assign]  # the test steps in here
     report = world.check()
     assert (report.documents, report.leases_lost) == (1, 1)
     assert not world.hub.docs["1"].vouchers and world.hub.docs["2"].vouchers

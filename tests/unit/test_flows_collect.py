@@ -85,7 +85,7 @@ async def test_the_upper_bound_is_frozen_before_the_first_page() -> None:
     world.clock.sleep(-5)
     report = await world.collect()
     assert world.hub.through == frozen and set(world.hub.docs) == {"1"}
-    world.oa.changed = pages  # type: ignore[method-assign]
+    world.oa.changed = pages  # type: ignore[method-assign]  # the test steps in here
     assert report.read == 1 and (await world.collect()).read == 1
     assert set(world.hub.docs) == {"1", "2"}
 
@@ -99,7 +99,7 @@ async def test_the_overlap_goes_back_behind_the_watermark() -> None:
         asked.append(since)
         return pages(since, until, templates)  # type: ignore[arg-type]  # passes what it was given
 
-    world.oa.changed = listen  # type: ignore[assignment,method-assign]
+    world.oa.changed = listen  # type: ignore[assignment,method-assign]  # the test steps in here
     await world.collect()
     await world.collect()
     assert asked == [date(2020, 5, 5), date(2026, 11, 20)]

@@ -90,7 +90,7 @@ async def test_news_that_came_in_meanwhile_stops_the_send() -> None:
         world.hub.docs["1"].news = True
         return mark(leases)  # type: ignore[arg-type]  # passes what it was given
 
-    world.hub.mark_sending = late  # type: ignore[assignment,method-assign]
+    world.hub.mark_sending = late  # type: ignore[assignment,method-assign]  # the test steps in here
     report = await world.deliver()
     assert (report.sent, report.leases_lost) == (0, 1) and not world.ledger.sends
 
@@ -130,7 +130,7 @@ async def test_long_batches_prolong_their_leases(monkeypatch: pytest.MonkeyPatch
             world.hub.steal("5")
         return renew(leases, seconds)  # type: ignore[arg-type]  # passes what it was given
 
-    world.hub.renew = losing  # type: ignore[assignment,method-assign]
+    world.hub.renew = losing  # type: ignore[assignment,method-assign]  # the test steps in here
     report = await world.deliver()
     assert (report.sent, report.leases_lost) == (5, 1) and renewed[:3] == [6, 6, 5]
 
@@ -182,7 +182,7 @@ async def test_doubt_never_ends_by_age() -> None:
     async def silent(company: str, keys: Sequence[str]) -> dict[str, LedgerEntry]:
         raise RetryLater("ledger_away", "财务系统不可用 / away", after_seconds=5)
 
-    world.ledger.find = silent  # type: ignore[method-assign]
+    world.ledger.find = silent  # type: ignore[method-assign]  # the test steps in here
     for _ in range(50):
         world.clock.sleep(86400)
         assert (await world.deliver()).sent == 0
@@ -367,7 +367,7 @@ async def test_two_companies_are_asked_apart() -> None:
         asked.append((company, len(keys)))
         return await find(company, keys)
 
-    world.ledger.find = listen  # type: ignore[method-assign]
+    world.ledger.find = listen  # type: ignore[method-assign]  # the test steps in here
     for name, company in (("1", "1000"), ("2", "2000"), ("3", "2000")):
         world.oa.put(name, "100", "提交", "批准", company=company)
         world.ledger.script[name] = ["lost"]

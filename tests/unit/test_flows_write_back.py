@@ -99,10 +99,10 @@ async def test_a_document_that_a_worker_moved_on_before_it_died_is_verified() ->
     """Saved, moved on, killed before the store: the form shows our number although the node is left."""
     world = await _posted("1")
     record = world.hub.record_write_backs
-    world.hub.record_write_backs = lambda *_: (_ for _ in ()).throw(OSError("gone"))  # type: ignore[method-assign]
+    world.hub.record_write_backs = lambda *_: (_ for _ in ()).throw(OSError("gone"))  # type: ignore[method-assign]  # the test steps in here
     with pytest.raises(OSError, match="gone"):
         await world.write_back()
-    world.hub.record_write_backs = record  # type: ignore[method-assign]
+    world.hub.record_write_backs = record  # type: ignore[method-assign]  # the test steps in here
     await world.oa.advance("1", "过账")
     world.clock.sleep(61)
     report = await world.write_back()
@@ -117,9 +117,9 @@ async def test_an_advance_that_fails_is_tried_again() -> None:
     async def unknown(document_id: str, node: str) -> WriteBackResult:
         return _UNKNOWN
 
-    world.oa.advance = unknown  # type: ignore[method-assign]
+    world.oa.advance = unknown  # type: ignore[method-assign]  # the test steps in here
     assert (await world.write_back()).retry == 1
-    world.oa.advance = advance  # type: ignore[method-assign]
+    world.oa.advance = advance  # type: ignore[method-assign]  # the test steps in here
     world.clock.sleep(6)
     report = await world.write_back()
     assert (report.verified, report.advanced) == (1, 1)
