@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.integration.claim_fixtures import claim_judge, claim_world
 from tests.integration.replay_fixtures import workshop
 
-__all__ = ["workshop"]
+__all__ = ["claim_judge", "claim_world", "workshop"]
