@@ -61,7 +61,7 @@ def show(result: BenchResult) -> None:
     statements = ", ".join(f"{count} for {documents:,}" for documents, count in result.statements.items())
     print(f"lines            {result.lines:,} in {result.documents:,} documents, {result.problems:,} of them held")
     print(f"mapped to        {result.vouchers:,} vouchers, {result.voucher_lines:,} voucher lines, written as CSV")
-    print(f"map              {result.map_seconds:.2f} s")
+    print(f"map              {result.map_seconds:.2f} s (best of the rounds, here and below)")
     print(f"plain COPY       {result.copy_seconds:.2f} s (the same staged rows, PostgreSQL, committed)")
     print(f"ratio            {result.ratio:.2f} (limit {result.limits.ratio:g})")
     print(f"statements       {statements} documents")
