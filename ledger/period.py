@@ -15,24 +15,29 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # run as a script from anywhere
 from ledger.tryton_rpc import TrytonRpc
 
-METHODS = {"close": ("account.period.close", "closed"), "reopen": ("account.period.reopen", "open")}
+STATES = {"close": "closed", "reopen": "open"}
 
 
 def change(rpc: TrytonRpc, verb: str, company: str, period: str) -> None:
     """Close or reopen; a no-op where the period is in that state.
 
+    Tryton closes the period's journals with it, but does not reopen them.
+
     Raises:
         ValueError: there is no such period.
     """
-    method, state = METHODS[verb]
     found = rpc.search("company.company", ("code", "=", company))
     company_id = found[0] if found else -1
     domain = [("company", "=", company_id), ("name", "=", period)]
     rows = rpc.read("account.period", domain, ["state"], company=company_id) if found else []
     if not rows:
         raise ValueError(f"company {company} has no period {period}")
-    if rows[0]["state"] != state:
-        rpc.model(method, [rows[0]["id"]], company=company_id)
+    if rows[0]["state"] != STATES[verb]:
+        rpc.model(f"account.period.{verb}", [rows[0]["id"]], company=company_id)
+    of_period = [("period", "=", rows[0]["id"]), ("state", "!=", STATES[verb])]
+    journals = rpc.search("account.journal.period", *of_period, company=company_id)
+    if journals:
+        rpc.model(f"account.journal.period.{verb}", journals, company=company_id)
 
 
 def main() -> None:
@@ -40,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Close or reopen an accounting period.")
     parser.add_argument("--url", required=True)
     parser.add_argument("--database", required=True)
-    parser.add_argument("verb", choices=METHODS)
+    parser.add_argument("verb", choices=STATES)
     parser.add_argument("company")
     parser.add_argument("period", help="YYYY-MM")
     arguments = parser.parse_args()

@@ -25,6 +25,12 @@ class Codes:
         self.journals = dict(self._all(
                 'SELECT code, id FROM account_journal WHERE code = ANY(%s)',
                 {item['journal'] for item in items}))
+        self.journal_periods = {tuple(pair): state
+            for *pair, state in self._all(
+                'SELECT journal, period, state FROM account_journal_period'
+                ' WHERE journal = ANY(%s) AND period = ANY(%s)',
+                set(self.journals.values()),
+                {period.id for period in self.periods.values()})}
         self.currencies = dict(self._all(
                 'SELECT code, id FROM currency_currency'
                 ' WHERE code = ANY(%s)',
@@ -73,10 +79,32 @@ class Codes:
                 'reversed_by': reversed_by,
                 }
 
-    def journal(self, code):
-        return _known(self.journals, code, 'unknown_journal', code)
+    def journal_period(self, code, company, day):
+        "Journal and period, both open for each other"
+        journal = _known(self.journals, code, 'unknown_journal', code)
+        period = self._period(company, day)
+        state = self.journal_periods.get((journal, period))
+        if state == 'closed':
+            raise Refusal('period_closed', '%s %s' % (code, day.isoformat()))
+        if state is None:
+            self._open_journal_period(journal, period)
+        return journal, period
 
-    def period(self, company, day):
+    def _open_journal_period(self, journal, period):
+        """What Tryton does at the first move, but without its table lock.
+
+        It asks for that lock half-way and starts the transaction again; we
+        have the number series already and nobody else posts here.
+        """
+        self.cursor.execute(
+            'INSERT INTO account_journal_period'
+            ' (journal, period, state, create_uid, create_date)'
+            " VALUES (%s, %s, 'open', %s, CURRENT_TIMESTAMP)"
+            ' ON CONFLICT DO NOTHING',
+            [journal, period, Transaction().user])
+        self.journal_periods[journal, period] = 'open'
+
+    def _period(self, company, day):
         period = _known(
             self.periods, (company, day), 'no_period', day.isoformat())
         if period.state != 'open':

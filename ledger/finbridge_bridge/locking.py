@@ -14,8 +14,11 @@ period. So the transaction is begun anew here, and its first statements lock
 Tryton's own way to lock a series ends the transaction half-way, starts it
 again and polls every half second; here nothing was written yet and the
 dispatcher comes back after 20 ms, 40 ms and so on (``[database] retry``).
+The threads of one server need not even poll: they take turns before they ask
+the database, and the turn ends with the transaction.
 """
-from collections import namedtuple
+import threading
+from collections import defaultdict, deque, namedtuple
 from contextlib import contextmanager
 
 from trytond.model import dualmethod
@@ -26,6 +29,38 @@ Period = namedtuple('Period', 'id state sequence')
 #: Private context keys cannot come from outside: the dispatcher drops them.
 _LOCKED = '_finbridge_locked_sequences'
 STATEMENT_SECONDS = 60
+TURN_SECONDS = 30
+
+
+class Turns:
+    "A lock that threads get in the order in which they came"
+
+    def __init__(self):
+        self._guard = threading.Lock()
+        self._waiting = deque()  # the first one has it
+
+    def acquire(self, timeout):
+        mine = threading.Event()
+        with self._guard:
+            self._waiting.append(mine)
+            if self._waiting[0] is mine:
+                return True
+        if mine.wait(timeout):
+            return True
+        with self._guard:
+            if self._waiting[0] is mine:  # it came while we gave up
+                return True
+            self._waiting.remove(mine)
+            return False
+
+    def release(self):
+        with self._guard:
+            self._waiting.popleft()
+            if self._waiting:
+                self._waiting[0].set()
+
+
+_turns = defaultdict(Turns)  # (database, number series) -> turns
 
 
 def periods(wanted):
@@ -54,6 +89,7 @@ def locked(wanted):
     found = periods(wanted).values()
     sequences = sorted({p.sequence for p in found if p.sequence is not None})
     transaction = Transaction()
+    _take_turn(transaction, sequences)
     transaction.rollback()
     cursor = transaction.connection.cursor()
     # The limit of the RPC went with the rollback; SET takes no snapshot.
@@ -67,6 +103,25 @@ def locked(wanted):
         ' ORDER BY id FOR SHARE NOWAIT', [sorted({p.id for p in found})])
     with transaction.set_context({_LOCKED: frozenset(sequences)}):
         yield
+
+
+def _take_turn(transaction, sequences):
+    """Wait for the threads that post before us.
+
+    Whoever waited in vain goes on: the lock in the database decides, as it
+    does between the processes of a larger site.
+    """
+    held = []
+    transaction.atexit(_end_turn, held)
+    for sequence in sequences:
+        turn = _turns[transaction.database.name, sequence]
+        if turn.acquire(timeout=TURN_SECONDS):
+            held.append(turn)
+
+
+def _end_turn(held):
+    while held:
+        held.pop().release()
 
 
 class SequenceStrict(metaclass=PoolMeta):

@@ -164,10 +164,12 @@ class Posting:
 
     def _header(self, item):
         company = self.companies[item['company']]
+        journal, period = self.codes.journal_period(
+            item['journal'], company, item['date'])
         return {
             'company': company,
-            'journal': self.codes.journal(item['journal']),
-            'period': self.codes.period(company, item['date']),
+            'journal': journal,
+            'period': period,
             'date': item['date'],
             'description': item['description'],
             'external_ref': item['external_ref'],

@@ -60,6 +60,18 @@ async def test_period_closed_between_check_and_post(sink: TrytonHarness) -> None
         await ledger.close()
 
 
+async def test_many_posters_on_one_number_series_all_get_their_turn(sink: TrytonHarness) -> None:
+    ledgers = [await sink.connect(batch_size=5) for _ in range(8)]
+    day = date(2026, 6, 6)
+    vouchers = [[make_voucher(sink, day=day) for _ in range(10)] for _ in ledgers]
+    results = await asyncio.gather(*(ledger.post(some) for ledger, some in zip(ledgers, vouchers, strict=True)))
+    assert {kind for outcomes in results for kind in kinds(outcomes)} == {"Accepted"}
+    numbers = sorted(row["number"] for row in sink.journal() if row["company"] == "1000")
+    assert len(numbers) == len(set(numbers))
+    for ledger in ledgers:
+        await ledger.close()
+
+
 # ---------------------------------------------------------------- content
 
 

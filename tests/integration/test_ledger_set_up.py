@@ -142,18 +142,22 @@ def test_database_itself_refuses_a_second_key_and_a_second_reversal(ledger_serve
         connection.rollback()
 
 
-def test_period_script_closes_reopens_and_names_what_is_missing(own_server: LedgerServer) -> None:
-    rpc = TrytonRpc(own_server.url, own_server.database, "admin", own_server.admin_password)
+async def test_period_script_closes_reopens_and_names_what_is_missing(own_server: LedgerServer) -> None:
+    sink = TrytonHarness(own_server)
+    ledger = await sink.connect()
 
-    def state() -> list[str]:
-        rows = rpc.read("account.period", [("company.code", "=", "2000"), ("name", "=", "2026-04")], ["state"])
-        return [row["state"] for row in rows]
+    async def posted() -> list[str]:
+        return kinds(await ledger.post([make_voucher(sink, company="2000", day=date(2026, 4, 30))]))
 
+    assert await posted() == ["Accepted"]
     own_server.close_period("2000", "2026-04")
     own_server.close_period("2000", "2026-04")
-    assert state() == ["closed"]
+    assert await posted() == ["PeriodClosed"]
     own_server.reopen_period("2000", "2026-04")
-    assert state() == ["open"]
+    assert await posted() == ["Accepted"]
+    own_server.postgres.execute("own", "UPDATE account_journal_period SET state = 'closed'")
+    assert await posted() == ["PeriodClosed"], "the journal alone is closed for that period"
+    await ledger.close()
     with pytest.raises(RuntimeError, match="no period 1926-04"):
         own_server.close_period("2000", "1926-04")
 
