@@ -17,7 +17,7 @@ from finbridge.core.ports import CodeRow, TranslationRequest
 from finbridge.mapping.compiler import REQUEST_COLUMNS, compile_mapping
 from finbridge.mapping.engine import DuckTranslator, Session, request_row
 from finbridge.mapping.keysql import keys_sql
-from finbridge.mapping.sqltext import quote, select
+from finbridge.mapping.sqltext import UNIT, quote, select
 
 QUOTE, NULL = "\x01", "\x02"
 
@@ -105,6 +105,6 @@ class BulkMapper:
     def _lines(self) -> str:
         columns = ["seq", "line_no", "account", "side", "amount_minor", "party", "tax_code", "assignment"]
         columns += [f"x_{name} AS {name}" for name in self._translator.compiled.output.dimensions]
-        columns.append("array_to_string(source_lines, ' ') AS source_lines")
+        columns.append(f"replace(source_lines, {quote(UNIT)}, ' ') AS source_lines")
         sound = select("seq", "voucher", where="sound")
         return select(columns, f"posting SEMI JOIN ({sound}) AS s USING (seq)")

@@ -69,6 +69,8 @@ def compile_mapping(path: Path) -> Compiled:
         _declare_errors(scope, "j")
     early = _derive_main(main, spec, sums=None)
     layers = {name: layered(scope, scope.section.derived) for name, scope in details.items()}
+    for scope in details.values():
+        scope.kept.clear()
     late = _derive_main(main, spec, sums=details)
     resolved = resolve(spec, main, details)
     statements: dict[str, str] = {}
@@ -184,8 +186,10 @@ def _rows(scope: Scope, derived: Layered, mistakes: str) -> str:
         ("l0", _values(scope, keep, "j")),
         *derived.steps,
     ]
-    last = select(["* EXCLUDE (j)", f"{mistakes} AS mistakes"], derived.last)
-    return create(f"rows_{section.name}", chain(steps, last))
+    own = ["seq", "r_document_id", "r_kind"]
+    known = {*(expr.sql for expr in scope.names.values()), *carried, *main} - set(own)
+    columns = [*own, "row_id", "ord", *sorted(scope.kept & known), f"{mistakes} AS mistakes"]
+    return create(f"rows_{section.name}", chain(steps, select(columns, derived.last)))
 
 
 def _values(scope: Scope, keep: list[str], at: str) -> str:

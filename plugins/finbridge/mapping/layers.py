@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from finbridge.mapping.codes import EVERY_COMPANY
 from finbridge.mapping.scope import Expr, Scope
 from finbridge.mapping.spec import Derived
-from finbridge.mapping.sqltext import quote, select
+from finbridge.mapping.sqltext import UNIT, quote, select
 from finbridge.mapping.transforms import DATE, TEXT
-
-UNIT = "\x1f"  # between key, company and day in the text of a look-up that found nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from finbridge.mapping.resolved import HEADER_TYPES, Line, Resolved, VoucherKindRule
 from finbridge.mapping.scope import Place
-from finbridge.mapping.sqltext import NO_TEXT, case, chain, create, named, quote, select
+from finbridge.mapping.sqltext import NO_TEXT, UNIT, case, chain, create, named, quote, select
 
 VOUCHER_COLUMNS = ("seq", *HEADER_TYPES, "summary")
 LINE_COLUMNS = ("seq", "line_no", "account", "side", "amount_minor", "party", "tax_code", "assignment", "source_lines")
@@ -129,11 +129,11 @@ def _posting(rule: VoucherKindRule, number: int, line: Line, dimensions: Sequenc
     side, described = f"{quote(line.side)} AS side", named((sql, name) for name, sql in texts.items())
     amount = line.amount.sql
     if not line.merge or not line.each:
-        order, sources = ("ord", f"[{source}]") if line.each else ("0", "CAST([] AS VARCHAR[])")
+        order, sources = ("ord", source) if line.each else ("0", "''")
         columns = [*fixed, f"{order} AS ord", side, f"{amount} AS amount_minor", *described]
         return select([*columns, f"{sources} AS source_lines"], table, where=where)
     total = case([(f"count({amount}) = count(*)", f"TRY_CAST(sum({amount}) AS BIGINT)")])
-    sources = f"list_sort(list({source}) FILTER (WHERE {amount} <> 0))"
+    sources = f"array_to_string(list_sort(list({source}) FILTER (WHERE {amount} <> 0)), {quote(UNIT)})"
     columns = [*fixed, "min(ord) AS ord", side, f"{total} AS amount_minor", *described]
     return select([*columns, f"{sources} AS source_lines"], table, where=where, tail="GROUP BY ALL")
 

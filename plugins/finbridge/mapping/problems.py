@@ -9,10 +9,9 @@ from datetime import date
 from finbridge.core.ports import Problem
 from finbridge.mapping.codes import CodeRange
 from finbridge.mapping.fieldtypes import mistake
-from finbridge.mapping.layers import UNIT
 from finbridge.mapping.resolved import Resolved
 from finbridge.mapping.scope import Scope
-from finbridge.mapping.sqltext import NO_TEXT, case, create, quote, select
+from finbridge.mapping.sqltext import NO_TEXT, UNIT, case, create, quote, select
 
 _ROWS_SHOWN = 5
 _UNKNOWN = "unknown_code: 对照表没有这个代码 / not in the code table: "
@@ -50,7 +49,7 @@ class Mistake:
         return Problem(document_id=document_id, code=code, field=self.field, detail=f"{self.label}{at}: {words}")
 
     def _lookup(self, text: str, disputed: Sequence[CodeRange]) -> str:
-        code, company, day = text.split(UNIT)
+        code, company, day = text.rsplit(UNIT, 2)
         on = date.fromisoformat(day)
         twice = any(
             (table, found) == (self.table, code) and owner in ("", company) and start <= on < end

@@ -59,6 +59,8 @@ class Scope:
         self.names: dict[str, Expr] = {}
         self.used_of_main: dict[str, Expr] = {}
         self.used_of_request: set[str] = set()
+        #: Columns that were asked for since the section's own values were settled: what a table must keep.
+        self.kept: set[str] = set()
         #: By value: SQL of the condition under which it has an error (never NULL), and SQL of the text that shows it.
         self.errors: dict[str, tuple[str, str]] = {}
         self._prefix = "m_" if main is None else "d_"
@@ -102,6 +104,7 @@ class Scope:
         if not isinstance(reference, str):
             return self._constant(reference["value"], wanted or TEXT, where)
         expr = self._find(reference, where)
+        self.kept.add(expr.sql)
         if expr.personal and not named:
             raise self.file.error(
                 where, f"个人信息不能用在这里 / {reference} is personal data; only a summary that lists it may show it."
@@ -137,8 +140,10 @@ class Scope:
             raise self.file.error(where, f"常数不是 {wanted} / {text!r} is not of type {wanted} ({error}).")
         if value is None:
             return Expr("''" if wanted == TEXT else "NULL", wanted)
-        sql = value_sql(quote(text), kind, SCALE) if wanted == MONEY else _literal(text, wanted)
-        return Expr(sql, wanted)
+        if wanted != MONEY:
+            return Expr(_literal(text, wanted), wanted)
+        self.kept.add(SCALE)
+        return Expr(value_sql(quote(text), kind, SCALE), wanted)
 
     def conditions(self, conditions: Iterable[Condition], *, late: bool = False) -> Expr:
         """All of them as one SQL condition that is never NULL."""

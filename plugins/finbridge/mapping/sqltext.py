@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 NO_TEXT = "CAST(NULL AS VARCHAR)"
+UNIT = "\x1f"  # the unit separator: between texts that are joined to be split again
 
 
 def quote(text: str) -> str:

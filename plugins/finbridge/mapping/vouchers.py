@@ -10,6 +10,7 @@ from typing import Any
 from finbridge.core.ids import VoucherIdentity
 from finbridge.core.ports import TranslationRequest
 from finbridge.core.vouchers import MappingStamp, Side, Voucher, VoucherLine
+from finbridge.mapping.sqltext import UNIT
 
 
 def build_vouchers(
@@ -70,5 +71,5 @@ def _line(row: tuple[Any, ...], currency: str, summary: str, dimensions: Sequenc
         tax_code=tax_code,
         assignment=assignment,
         dimensions=tuple((name, value) for name, value in zip(dimensions, values, strict=True) if value),
-        source_lines=tuple(source_lines),
+        source_lines=tuple(source_lines.split(UNIT)) if source_lines else (),
     )
