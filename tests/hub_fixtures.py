@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,13 @@ class HubDatabase:
         return open_hub(self.app_dsn, secret=SECRET)
 
 
+@contextmanager
+def server_folder() -> Iterator[Path]:
+    """A folder for a server. Not one of pytest's: each new session of pytest takes those away from other users."""
+    with tempfile.TemporaryDirectory(prefix="finbridge-pg-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
 def start_hub_server(folder: Path) -> Postgres:
     """A server with the two roles and a migrated template; the caller stops it."""
     server = Postgres(folder).start()
@@ -68,8 +76,8 @@ def new_hub_database(server: Postgres) -> HubDatabase:
 @pytest.fixture(scope="session")
 def hub_server() -> Iterator[Postgres]:
     """Shared by the whole session: nobody may kill this one."""
-    with tempfile.TemporaryDirectory(prefix="finbridge-hub-", ignore_cleanup_errors=True) as name:
-        server = start_hub_server(Path(name))
+    with server_folder() as folder:
+        server = start_hub_server(folder)
         try:
             yield server
         finally:

@@ -11,7 +11,7 @@ from finbridge.core.errors import GiveUp
 from finbridge.hub import ensure_roles, migrate
 from psycopg import errors, sql
 
-from tests.hub_fixtures import OWNER_PASSWORD, HubDatabase
+from tests.hub_fixtures import OWNER_PASSWORD, HubDatabase, server_folder
 from tests.hub_world import APPROVED, World, document
 
 #: Table -> a column of it.
@@ -180,8 +180,8 @@ def test_migrations_run_twice_and_at_once(hub_server: Postgres) -> None:
     hub_server.drop_database("hub_migrated")
 
 
-def test_roles_come_before_migrations(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with Postgres(tmp_path_factory.mktemp("pg")) as server:
+def test_roles_come_before_migrations() -> None:
+    with server_folder() as folder, Postgres(folder) as server:
         server.create_database("hub")
         with pytest.raises(GiveUp) as stopped:
             migrate(server.dsn("hub"))

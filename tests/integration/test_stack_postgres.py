@@ -14,13 +14,21 @@ import psycopg
 import pytest
 from finbridge.cli.stack.postgres import Postgres, PostgresFailed, free_port
 
+from tests.hub_fixtures import server_folder
+
 NOBODY = 65534
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    with Postgres(tmp_path_factory.mktemp("pg"), max_connections=40) as started:
+def server() -> Iterator[Postgres]:
+    with server_folder() as folder, Postgres(folder, max_connections=40) as started:
         yield started
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with server_folder() as made:
+        yield made
 
 
 def test_it_is_version_16_durable_and_speaks_utf8(server: Postgres) -> None:
@@ -100,10 +108,10 @@ def test_a_second_object_adopts_the_running_server(server: Postgres) -> None:
     assert (other.port, other.pid) == (server.port, server.pid)
 
 
-def test_a_server_elsewhere_is_not_taken_for_ours(server: Postgres, tmp_path: Path) -> None:
+def test_a_server_elsewhere_is_not_taken_for_ours(server: Postgres, folder: Path) -> None:
     with pytest.raises(PostgresFailed):
-        Postgres(tmp_path / "other", port=server.port).start()
-    impostor = Postgres(tmp_path / "other")
+        Postgres(folder / "other", port=server.port).start()
+    impostor = Postgres(folder / "other")
     impostor.start()
     try:
         impostor.port = server.port
@@ -116,8 +124,8 @@ def test_a_server_elsewhere_is_not_taken_for_ours(server: Postgres, tmp_path: Pa
         impostor.stop()
 
 
-def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
-    deep = tmp_path / ("deep" * 20) / "pg"
+def test_a_long_path_gets_a_short_socket(folder: Path) -> None:
+    deep = folder / ("deep" * 20) / "pg"
     with Postgres(deep) as started:
         assert started.socket_dir != started.cluster
         with psycopg.connect(started.dsn("postgres", unix=True)) as connection:
@@ -127,25 +135,23 @@ def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
     started.socket_dir.rmdir()
 
 
-def test_an_interrupted_first_start_leaves_no_half_cluster(tmp_path: Path) -> None:
-    (tmp_path / "pg" / "cluster.new").mkdir(parents=True)
-    (tmp_path / "pg" / "cluster.new" / "PG_VERSION").write_text("16\n")
-    with Postgres(tmp_path / "pg") as started:
+def test_an_interrupted_first_start_leaves_no_half_cluster(folder: Path) -> None:
+    (folder / "pg" / "cluster.new").mkdir(parents=True)
+    (folder / "pg" / "cluster.new" / "PG_VERSION").write_text("16\n")
+    with Postgres(folder / "pg") as started:
         assert started.execute("postgres", "SELECT 1") == [(1,)]
-        assert not (tmp_path / "pg" / "cluster.new").exists()
+        assert not (folder / "pg" / "cluster.new").exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="already not root: every other test here shows it")
-def test_it_works_as_an_ordinary_user_too(tmp_path: Path) -> None:
+def test_it_works_as_an_ordinary_user_too(folder: Path) -> None:
     """The same as another user: modules are imported as root first, which may be the only one to read them."""
-    tmp_path.chmod(0o777)
-    for folder in tmp_path.parents:
-        folder.chmod(folder.stat().st_mode | 0o001)
+    folder.chmod(0o777)
     script = textwrap.dedent(f"""
         import os, pathlib, encodings.idna, psycopg
         from finbridge.cli.stack.postgres import Postgres
         os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})
-        with Postgres(pathlib.Path({str(tmp_path)!r}) / "pg") as server:
+        with Postgres(pathlib.Path({str(folder)!r}) / "pg") as server:
             server.kill()
             server.start()
             print(os.geteuid(), server.execute("postgres", "SELECT 'up'")[0][0])

@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 
 from finbridge.core.documents import EventKind, LogEntry
 from finbridge.core.errors import GiveUp
+from finbridge.core.ids import VoucherKind
 from finbridge.core.lifecycle import IN_DOUBT, Signal, VoucherState
 from finbridge.core.ports import DocumentWork, Lease, Problem, Stage
 from finbridge.hub.connections import Connections
@@ -186,7 +187,8 @@ def _look_later(document: DocumentRow, register: Register, timing: Timing) -> No
 def retry(connections: Connections, flow_id: str, document_ids: Sequence[str], actor: str) -> int:
     """A person asks for another look: the documents are planned again and read again where the list shows them.
 
-    Vouchers that finance rejected, or whose period was closed, are ready again. Leased documents keep their lease and
+    Vouchers that finance rejected are made anew by that plan; reversals, and vouchers whose period was closed, are
+    ready again as they are. Leased documents keep their lease and
     are planned after it. Returns the number of documents found.
     """
     with connections.transaction() as cursor:
@@ -195,7 +197,9 @@ def retry(connections: Connections, flow_id: str, document_ids: Sequence[str], a
         for document in documents:
             register.note_document(document.name, actor, "retry")
             for row in register.of_document(document.name):
-                if row.state in (VoucherState.REJECTED, VoucherState.WAITING_PERIOD):
+                # A rejected one is translated anew by its plan; a reversal is no plan's to make again.
+                stands = row.state is VoucherState.REJECTED and row.kind is VoucherKind.REVERSAL
+                if stands or row.state is VoucherState.WAITING_PERIOD:
                     register.take(row, Signal.RETRY, document, reason=f"asked by {actor}")
                     row.retry_at = None
         register.flush()

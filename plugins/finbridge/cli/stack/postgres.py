@@ -2,7 +2,8 @@
 
 Everything of one server lies in one folder: ``cluster/`` (PGDATA), ``superuser.password`` and ``server.log``. The
 server outlives the process that started it; another :class:`Postgres` on the same folder adopts it.
-PostgreSQL refuses to run as root: then it runs as the system user ``pgserver``.
+PostgreSQL refuses to run as root: then it runs as the system user ``pgserver``, who must be able to walk down to the
+folder for as long as the server lives (pytest's temporary folders are closed again by the next session of pytest).
 """
 
 from __future__ import annotations
