@@ -77,6 +77,7 @@ class _Doc:
     stamp: str
     news: bool = True
     waits: bool = False
+    told_meanwhile: bool = False
     vouchers: dict[str, _Row] = field(default_factory=dict)
     holds: dict[str, str] = field(default_factory=dict)
     empty: tuple[VoucherKind, ...] = ()
@@ -164,14 +165,14 @@ class FakeHub:
             doc.events |= events
             doc.collected, doc.stamp = document, stamp
             if (document.content, document.problem, set(doc.events)) != before:
-                doc.news, doc.due_at = True, None
+                doc.news, doc.due_at, doc.told_meanwhile = True, None, True
                 due += 1
         return due
 
-    def end_collect(self, window: CollectWindow, through: datetime) -> bool:
+    def end_collect(self, window: CollectWindow, through: datetime | None) -> bool:
         if self.collector is None or self.collector[1] != window.fence:
             return False
-        self.collector, self.through = None, through
+        self.collector, self.through = None, through or self.through
         return True
 
     # work
@@ -190,6 +191,7 @@ class FakeHub:
             if len(works) < limit and self._free(doc) and doc.stage(self.clock.now()) is stage:
                 self.fence += 1
                 doc.lease = (worker, self.fence, self.clock.now() + timedelta(seconds=lease_seconds))
+                doc.told_meanwhile = False
                 works.append(self._work(doc))
         return works
 
@@ -361,7 +363,7 @@ class FakeHub:
                         and not (row.retry_at and row.retry_at > self.clock.now())
                     ):
                         row.retry_at = self.clock.now() + max(self.clock.now() - row.last_sent_at, timedelta(seconds=1))
-                if retry_after_seconds is not None and not (doc.news and doc.stage() is not Stage.PLAN):
+                if retry_after_seconds is not None and not doc.told_meanwhile:
                     doc.due_at = self.clock.now() + timedelta(seconds=retry_after_seconds)
 
     def renew(self, leases: Sequence[Lease], lease_seconds: float) -> list[Lease]:

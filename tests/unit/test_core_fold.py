@@ -184,3 +184,10 @@ def test_the_parts_of_a_fold_agree(entries: list[LogEntry]) -> None:
 def test_ignored_entries_move_nothing(entries: list[LogEntry], at: int) -> None:
     extra = LogEntry("9999", EventKind.IGNORED, _START + timedelta(seconds=at))
     assert fold([*entries, extra]) == fold(entries)
+
+
+def test_an_order_inside_one_second_that_tells_two_ends_is_called_unclear() -> None:
+    recorded_last = _log("sAWA", seconds=0)  # by log id approved in the end; a workflow's order ends withdrawn
+    assert fold(recorded_last).unclear
+    assert not fold(_log("sAWA", seconds=1)).unclear
+    assert not fold(_log("sAQ", seconds=0)).unclear

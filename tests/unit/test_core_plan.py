@@ -175,3 +175,33 @@ def test_however_often_one_looks_the_books_end_as_the_log_says(kinds: list[Event
         assert often.live(kind) == seldom.live(kind)
     losses = [log[at] for at in range(1, len(log)) if fold(log[:at]).approved and not fold(log[: at + 1]).approved]
     assert often.reversed_at == losses
+
+
+def test_a_document_is_paid_once_whatever_entry_is_taken_for_the_first_payment() -> None:
+    early, late = _entry(4, EventKind.PAID), _entry(6, EventKind.PAID)
+    books = [_expense(_S.VERIFIED)]
+    assert plan(fold([_APPROVED, late]), _CONTENT, books) == [Create(VoucherKind.PAYMENT, late)]
+    posted = Registered("P6", VoucherKind.PAYMENT, "6", _S.POSTED, _CONTENT)
+    assert plan(fold([_APPROVED, early, late]), _CONTENT, [*books, posted]) == []
+    doubtful = Registered("P6", VoucherKind.PAYMENT, "6", _S.UNKNOWN, _CONTENT)
+    assert plan(fold([_APPROVED, early, late]), _CONTENT, [*books, doubtful]) == [Wait("P6")]
+
+
+def test_an_unsent_payment_that_the_log_does_not_call_for_any_more_is_withdrawn() -> None:
+    unsent = Registered("P6", VoucherKind.PAYMENT, "6", _S.READY, _CONTENT)
+    early, late = _entry(4, EventKind.PAID), _entry(6, EventKind.PAID)
+    actions = plan(fold([_APPROVED, early, late]), _CONTENT, [_expense(_S.VERIFIED), unsent])
+    assert actions == [Create(VoucherKind.PAYMENT, early), Withdraw("P6")]
+    rejected_before = plan(fold([_APPROVED, _REJECTED, late]), _CONTENT, [_expense(_S.REVERSED), unsent])
+    assert rejected_before == [Withdraw("P6")]
+
+
+def test_a_changed_document_is_not_paid_before_a_person_spoke() -> None:
+    actions = plan(fold([_APPROVED, _PAID]), "changed", [_expense(_S.VERIFIED)])
+    assert actions == [AskHuman("E1", "changed_after_posting")]
+
+
+def test_a_posted_payment_stays_when_approval_is_lost() -> None:
+    log = fold([_APPROVED, _entry(3, EventKind.PAID), _entry(4, EventKind.REJECTED)])
+    posted = Registered("P3", VoucherKind.PAYMENT, "3", _S.POSTED, _CONTENT)
+    assert plan(log, _CONTENT, [_expense(_S.REVERSED), posted]) == []

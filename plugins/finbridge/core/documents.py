@@ -85,7 +85,8 @@ def canonical_content(
             for table, names in sorted(detail_fields.items())
         },
     }
-    return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return text.replace("\\u0000", "\\ufffd").encode()  # a database's text holds every character but NUL
 
 
 def content_hash(canonical: bytes) -> str:

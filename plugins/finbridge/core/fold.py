@@ -73,6 +73,7 @@ class Folded:
     payments: frozenset[str]
     lost: LogEntry | None
     exceptions: tuple[str, ...]
+    unclear: bool = False  # inside one second, the OA's log ids tell another end than the order a workflow can have
 
     @property
     def approved(self) -> bool:
@@ -182,4 +183,5 @@ def fold(entries: Iterable[LogEntry]) -> Folded:
         payments=frozenset(folder.payments),
         lost=folder.lost,
         exceptions=tuple(witness.exceptions),
+        unclear=(folder.approval is None) != (witness.approval is None),
     )

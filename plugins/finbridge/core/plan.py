@@ -99,18 +99,31 @@ def plan(folded: Folded, content: str, register: Sequence[Registered], *, has_am
         wanted.append((VoucherKind.PAYMENT, folded.payment, folded.payments))
     served: set[str] = set()
     for kind, cause, causes in wanted:
-        mine = [r for r in register if r.kind is kind and r.cause in causes]
-        standing = [r for r in mine if r.state in IN_BOOKS - {VoucherState.REVERSING} or r.state in IN_DOUBT]
-        keep = standing[0] if standing else next((r for r in mine if r.cause == cause.log_id), None)
+        if kind is VoucherKind.PAYMENT and any(isinstance(action, AskHuman) for action in actions):
+            continue  # what is to be paid is not what the books hold: a person speaks first
+        keep = _standing_for(kind, cause, causes, register)
         if keep is None:
             actions.append(Create(kind, cause))
         else:
             served.add(keep.key)
             actions.extend(_keep(keep, cause, content))
     for registered in register:
-        if registered.key not in served and registered.kind is VoucherKind.EXPENSE:
+        if registered.key not in served and registered.kind in (VoucherKind.EXPENSE, VoucherKind.PAYMENT):
             actions.extend(_drop(registered, folded))
     return actions
+
+
+def _standing_for(
+    kind: VoucherKind, cause: LogEntry, causes: frozenset[str], register: Sequence[Registered]
+) -> Registered | None:
+    """The voucher that serves a want already: one that finance has or may have, else the cause's own.
+
+    A document is paid once: a payment that finance has serves whatever entry is taken for the first one now.
+    """
+    mine = [r for r in register if r.kind is kind]
+    known = [r for r in mine if r.state in IN_BOOKS - {VoucherState.REVERSING} or r.state in IN_DOUBT]
+    standing = [r for r in known if r.cause in causes or kind is VoucherKind.PAYMENT]
+    return standing[0] if standing else next((r for r in mine if r.cause == cause.log_id), None)
 
 
 def _keep(registered: Registered, cause: LogEntry, content: str) -> list[Action]:
@@ -126,9 +139,11 @@ def _keep(registered: Registered, cause: LogEntry, content: str) -> list[Action]
 
 
 def _drop(registered: Registered, folded: Folded) -> list[Action]:
-    """An expense voucher that nobody calls for any more."""
+    """A voucher that nobody calls for any more. A payment in the books stays: the money has left."""
     if registered.state in UNSENT:
         return [Withdraw(registered.key)]
+    if registered.kind is VoucherKind.PAYMENT:
+        return [Wait(registered.key)] if registered.state in IN_DOUBT else []
     if registered.state in IN_DOUBT:
         return [Wait(registered.key)]
     if registered.state in IN_BOOKS - {VoucherState.REVERSING}:

@@ -261,6 +261,7 @@ class Deliverable:
     state: VoucherState
     content: str  # source content hash it was built from
     last_sent_at: datetime | None
+    asked_at: datetime | None = None  # by the same clock as ``last_sent_at``
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,7 +348,9 @@ class Hub(Protocol):
         """
         ...
 
-    def end_collect(self, window: CollectWindow, through: datetime) -> bool: ...
+    def end_collect(self, window: CollectWindow, through: datetime | None) -> bool:
+        """Give the right back and move the watermark; None leaves the watermark where it is (the look failed)."""
+        ...
 
     # work
     def due(self, flow_id: str) -> Mapping[Stage, int]:
@@ -381,7 +384,8 @@ class Hub(Protocol):
     def release(self, flow_id: str, leases: Sequence[Lease], *, retry_after_seconds: float | None = None) -> None:
         """Give documents back; the next stage and due time are computed from their vouchers and write-backs.
 
-        ``retry_after_seconds`` keeps the stage and puts the due time off (finance away, broken batch rule).
+        ``retry_after_seconds`` keeps the stage and puts the due time off (finance away, broken batch rule); news
+        that came in meanwhile is planned at once all the same.
         """
         ...
 

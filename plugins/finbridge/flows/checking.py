@@ -135,12 +135,12 @@ def _check_batch(room: _Room, works: Sequence[DocumentWork]) -> None:
         crash_point("C3")
         _translate_and_judge(room, cases)
         crash_point("C4")
+        plans = [case.planned() for case in cases.values()]
+        stored = {lease.document_id for lease in room.hub.save_plans(room.flow.flow_id, plans)}
     except Exception as error:
         delay = STOPPED_RETRY_SECONDS if isinstance(error, GiveUp) else FAILED_RETRY_SECONDS
         room.hub.release(room.flow.flow_id, leases, retry_after_seconds=delay)
         raise
-    plans = [case.planned() for case in cases.values()]
-    stored = {lease.document_id for lease in room.hub.save_plans(room.flow.flow_id, plans)}
     _count(room.counts, plans, stored)
 
 
@@ -164,6 +164,10 @@ def _translate_and_judge(room: _Room, cases: Mapping[str, _Case]) -> None:
 def _judge(room: _Room, translation: Translation) -> list[Verdict]:
     """Both suites over the real rows; verdicts are stored as evidence before anything follows from them."""
     flow, frames = room.flow, translation.frames
+    if translation.vouchers and len(frames.get("vouchers", ())) != len(translation.vouchers):
+        raise GiveUp(
+            "vouchers_not_judged", "凭证与质检数据不一致 / vouchers and the rows to judge are not the same set"
+        )
     verdicts = []
     for suite, rows in ((flow.documents_suite, "documents"), (flow.vouchers_suite, "vouchers")):
         if len(frames.get(rows, ())):
@@ -190,7 +194,9 @@ def _decide(flow: Flow, work: DocumentWork) -> _Case:
     case = _Case(work, fold(work.events))
     if work.problem is not None:
         case.hold(work.problem)
-        case.withdraw = [r.key for r in work.register if r.state in UNSENT]
+        case.withdraw = [  # a reversal stays: what it takes back is in the books whatever became of the document
+            r.key for r in work.register if r.state in UNSENT and r.kind is not VoucherKind.REVERSAL
+        ]
         return case
     for problem in _exceptions(flow, work, case.folded):
         case.hold(problem)
@@ -213,11 +219,10 @@ def _decide(flow: Flow, work: DocumentWork) -> _Case:
 def _exceptions(flow: Flow, work: DocumentWork, folded: Folded) -> list[Problem]:
     """The log's oddities, named. A flow whose OA records no payment request misses none."""
     asks = any(rule.event is EventKind.PAYMENT_REQUESTED for rule in flow.log_rules)
-    return [
-        Problem(document_id=work.lease.document_id, code=name.lower(), field="log", detail=name)
-        for name in folded.exceptions
-        if asks or name != "PAID_BEFORE_OR_WITHOUT_REQUEST"
-    ]
+    names = [name for name in folded.exceptions if asks or name != "PAID_BEFORE_OR_WITHOUT_REQUEST"]
+    if folded.unclear:
+        names.append("ORDER_UNCLEAR")
+    return [Problem(document_id=work.lease.document_id, code=n.lower(), field="log", detail=n) for n in names]
 
 
 def translate_apart(

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime, timedelta
 
 from finbridge.core.documents import DocumentRef, SourceDocument
-from finbridge.core.errors import NeedsHuman, SkipRecord
+from finbridge.core.errors import FinbridgeError, NeedsHuman, RetryLater, SkipRecord
 from finbridge.core.flow import Flow
 from finbridge.core.ports import CollectedDocument, CollectWindow, Hub, Problem, Source, Translator
+from finbridge.core.transport import TransportError
 from finbridge.flows.inbox import collected, gone, is_settled, unusable
 from finbridge.flows.reports import CollectReport
 
@@ -18,6 +19,8 @@ from finbridge.flows.reports import CollectReport
 CHUNK = 500
 #: A killed collector's right lapses after this; a slow one's work stays valid, since storing is idempotent.
 LEASE_SECONDS = 60.0
+#: Halvings after which a batch of which nothing could be read is no matter of one document.
+_DEEPEST = 9
 _BEGINNING = date(2000, 1, 1)
 
 
@@ -34,18 +37,32 @@ async def collect(*, flow: Flow, hub: Hub, source: Source, translator: Translato
     window = await asyncio.to_thread(hub.begin_collect, flow.flow_id, worker, LEASE_SECONDS)
     if window is None:
         return CollectReport()
-    now = await source.now()
     counts: Counter[str] = Counter()
-    async for refs in _chunks(source.changed(_since(flow, window), now, flow.templates), counts):
-        fresh = await asyncio.to_thread(hub.unseen, flow.flow_id, refs)
-        if fresh:
-            documents = await _read(flow, source, translator, fresh, now)
-            counts["read"] += len(documents)
-            counts["gone"] += sum(d.problem is not None and d.problem.code == "document_gone" for d in documents)
-            counts["problems"] += sum(d.problem is not None for d in documents)
+    try:
+        now = await source.now()
+        async for refs in _chunks(source.changed(_since(flow, window), now, flow.templates), counts):
+            documents = await _news(flow, hub, source, translator, refs=refs, now=now)
+            _count(counts, documents)
             counts["due"] += await asyncio.to_thread(hub.store, flow.flow_id, documents)
+    except FinbridgeError:  # a retry must look again, not find a right that nobody uses any more
+        await asyncio.to_thread(hub.end_collect, window, None)
+        raise
     kept = await asyncio.to_thread(hub.end_collect, window, now)
     return CollectReport(collected=1, window_lost=int(not kept), **counts)
+
+
+async def _news(
+    flow: Flow, hub: Hub, source: Source, translator: Translator, *, refs: Sequence[DocumentRef], now: datetime
+) -> list[CollectedDocument]:
+    """What is not known yet among the listed, read whole."""
+    fresh = await asyncio.to_thread(hub.unseen, flow.flow_id, refs)
+    return await _read(flow, source, translator, fresh, now) if fresh else []
+
+
+def _count(counts: Counter[str], documents: Sequence[CollectedDocument]) -> None:
+    counts["read"] += len(documents)
+    counts["gone"] += sum(d.problem is not None and d.problem.code == "document_gone" for d in documents)
+    counts["problems"] += sum(d.problem is not None for d in documents)
 
 
 def _since(flow: Flow, window: CollectWindow) -> date:
@@ -97,13 +114,25 @@ async def read_documents(
     source: Source, document_ids: Sequence[str]
 ) -> tuple[dict[str, SourceDocument | None], dict[str, Problem]]:
     """Read documents; one that the connector cannot make sense of is named and does not stop the others."""
-    try:
-        return await source.read(document_ids), {}
-    except (NeedsHuman, SkipRecord) as error:
-        if len(document_ids) == 1:
-            name = document_ids[0]
-            return {}, {name: Problem(document_id=name, code=error.code, field="", detail=error.engineer)}
-    middle = len(document_ids) // 2
-    found, problems = await read_documents(source, document_ids[:middle])
-    more, more_problems = await read_documents(source, document_ids[middle:])
-    return {**found, **more}, {**problems, **more_problems}
+    found: dict[str, SourceDocument | None] = {}
+    problems: dict[str, Problem] = {}
+    refused: RetryLater | None = None
+    waiting = [list(document_ids)]
+    while waiting:
+        names = waiting.pop()
+        try:
+            found |= await source.read(names)
+        except (NeedsHuman, SkipRecord, RetryLater) as error:
+            if isinstance(error, RetryLater):
+                if isinstance(error, TransportError) or (not found and len(waiting) > _DEEPEST):
+                    raise  # the OA is away, not one document broken
+                refused = error
+            if len(names) == 1:
+                code = "oa_cannot_read" if isinstance(error, RetryLater) else error.code
+                problems[names[0]] = Problem(document_id=names[0], code=code, field="", detail=error.engineer)
+            else:
+                middle = len(names) // 2
+                waiting += [names[middle:], names[:middle]]
+    if refused is not None and not found:
+        raise refused
+    return found, problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter, defaultdict
@@ -158,7 +159,7 @@ def _resolved(room: _Room, batch: _Batch, item: Deliverable, entry: LedgerEntry 
         return Sent(lease=item.lease, key=item.voucher.key, attempt_id=None, outcome=outcome)
     waited = room.flow.settle_seconds
     if item.last_sent_at is not None:
-        waited = (room.clock.now() - item.last_sent_at).total_seconds()
+        waited = ((item.asked_at or room.clock.now()) - item.last_sent_at).total_seconds()
     if waited >= room.flow.settle_seconds:
         room.counts["resolved_not_found"] += 1
         return Sent(lease=item.lease, key=item.voucher.key, attempt_id=None, outcome=None, not_found=True)
@@ -187,7 +188,8 @@ async def _send_ready(room: _Room, batch: _Batch, items: Sequence[Deliverable]) 
     if changed:
         room.counts["changed_before_send"] += len(changed)
         await asyncio.to_thread(room.hub.store, room.flow.flow_id, changed)
-        batch.close(document.document_id for document in changed)
+        # put off: where the store finds no news after all, the next look must not come at once, for ever
+        batch.close((document.document_id for document in changed), RETRY_SECONDS)
     for start in range(0, len(send), SEND_BATCH):
         await _renew(room, batch)
         mine = [item for item in send[start : start + SEND_BATCH] if item.lease.document_id not in batch.closed]
@@ -196,8 +198,11 @@ async def _send_ready(room: _Room, batch: _Batch, items: Sequence[Deliverable]) 
 
 async def _renew(room: _Room, batch: _Batch) -> None:
     """Prolong the leases of a long batch; documents that somebody else took over are left alone."""
-    if time.monotonic() - batch.renewed_at < RENEW_AFTER_SECONDS:
-        return
+    if time.monotonic() - batch.renewed_at >= RENEW_AFTER_SECONDS:
+        await _prolong(room, batch)
+
+
+async def _prolong(room: _Room, batch: _Batch) -> None:
     leases = batch.open_leases()
     ours = {lease.document_id for lease in await asyncio.to_thread(room.hub.renew, leases, LEASE_SECONDS)}
     lost = [lease.document_id for lease in leases if lease.document_id not in ours]
@@ -217,7 +222,7 @@ async def _send_chunk(room: _Room, batch: _Batch, items: Sequence[Deliverable]) 
     if not marked:
         return
     crash_point("C5")
-    outcomes = await room.ledger.post([item.voucher for item in marked])
+    outcomes = await _post(room, batch, marked)
     crash_point("C7")
     results = [
         Sent(lease=item.lease, key=item.voucher.key, attempt_id=attempts[item.voucher.key], outcome=outcome)
@@ -229,6 +234,22 @@ async def _send_chunk(room: _Room, batch: _Batch, items: Sequence[Deliverable]) 
     for item, outcome in zip(marked, outcomes, strict=True):
         _follow(room, batch, item, outcome)
     _stop_if_refused(outcomes)
+
+
+async def _post(room: _Room, batch: _Batch, marked: Sequence[Deliverable]) -> list[Outcome]:
+    """Send, and keep the leases alive meanwhile: nobody else may ask finance about what is still on its way there."""
+    beat = asyncio.create_task(_keep_alive(room, batch))
+    try:
+        return await room.ledger.post([item.voucher for item in marked])
+    finally:
+        beat.cancel()
+
+
+async def _keep_alive(room: _Room, batch: _Batch) -> None:
+    while True:
+        await asyncio.sleep(RENEW_AFTER_SECONDS)
+        with contextlib.suppress(RetryLater):  # the hub is away: the record after the send will say so
+            await _prolong(room, batch)
 
 
 def _follow(room: _Room, batch: _Batch, item: Deliverable, outcome: Outcome) -> None:

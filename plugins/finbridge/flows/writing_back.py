@@ -85,9 +85,8 @@ async def _write_batch(room: _Room, items: Sequence[WriteBackItem]) -> set[str]:
             for item, result in zip(items, saves, strict=True)
         )
     )
-    records = [record for record in results if record is not None]
-    await asyncio.to_thread(room.hub.record_write_backs, room.flow.flow_id, records)
-    return {record.lease.document_id for record in records}
+    await asyncio.to_thread(room.hub.record_write_backs, room.flow.flow_id, results)
+    return {record.lease.document_id for record in results}
 
 
 def _fields(room: _Room, item: WriteBackItem) -> dict[str, str]:
@@ -110,12 +109,13 @@ async def _save(room: _Room, item: WriteBackItem, limit: asyncio.Semaphore) -> W
 
 async def _settle(
     room: _Room, item: WriteBackItem, saved: WriteBackResult, form: SourceDocument | None, limit: asyncio.Semaphore
-) -> WriteBackRecord | None:
-    """What the form itself shows decides, whatever the save answered. None: written, but not moved on yet."""
+) -> WriteBackRecord:
+    """What the form itself shows decides, whatever the save answered. Not moved on yet: later and later again."""
     shown = form is not None and all(form.main.get(name, "") == text for name, text in _fields(room, item).items())
     if form is not None and shown:
         if not await _moved_on(room, item, form, limit):
-            return None
+            room.counts["retry"] += 1
+            return WriteBackRecord(lease=item.lease, keys=item.keys, result=WriteBackResult.RETRY, verified=False)
         room.counts["verified"] += 1
         return WriteBackRecord(lease=item.lease, keys=item.keys, result=WriteBackResult.SAVED, verified=True)
     if form is None or saved is WriteBackResult.NOT_ALLOWED or form.node != room.rule.node:

@@ -33,6 +33,9 @@ INSERT INTO hub.watermark AS t (flow_id, through) SELECT flow_id, %(through)s FR
 ON CONFLICT (flow_id) DO UPDATE SET through = greatest(t.through, excluded.through), changed_at = now()
 RETURNING flow_id
 """
+_GIVE_UP = """
+UPDATE hub.collect_lease SET until = '-infinity' WHERE flow_id = %(flow)s AND fence = %(fence)s RETURNING flow_id
+"""
 _UNSEEN = """
 SELECT r.document_id FROM unnest(%b::text[], %b::text[]) AS r(document_id, stamp)
 WHERE NOT EXISTS (
@@ -104,16 +107,18 @@ def begin_collect(connections: Connections, flow_id: str, worker: str, lease_sec
     return CollectWindow(flow_id=flow_id, through=found[0] if found else None, fence=taken[0])
 
 
-def end_collect(connections: Connections, window: CollectWindow, through: datetime) -> bool:
+def end_collect(connections: Connections, window: CollectWindow, through: datetime | None) -> bool:
     """See `finbridge.core.ports.Hub.end_collect`. The watermark never goes back; False where the right was lost.
 
     Raises:
         ValueError: ``through`` carries a zone; it is the OA's own local time.
     """
-    if through.tzinfo is not None:
+    if through is not None and through.tzinfo is not None:
         raise ValueError("the watermark is local time of the OA: give a naive datetime")
     with connections.transaction() as cursor:
         asked = {"flow": window.flow_id, "fence": window.fence, "through": through}
+        if through is None:
+            return cursor.execute(_GIVE_UP, asked).fetchone() is not None
         return cursor.execute(_END, asked).fetchone() is not None
 
 

@@ -66,6 +66,7 @@ def deliverables(connections: Connections, flow_id: str, leases: Sequence[Lease]
             state=row.state,
             content=row.source_content,
             last_sent_at=row.last_sent_at,
+            asked_at=document.now,
         )
         for document, row in offered
     ]

@@ -66,7 +66,7 @@ class PostgresHub:
         """See the port."""
         return collect.store(self._connections, flow_id, documents)
 
-    def end_collect(self, window: CollectWindow, through: datetime) -> bool:
+    def end_collect(self, window: CollectWindow, through: datetime | None) -> bool:
         """See the port."""
         return collect.end_collect(self._connections, window, through)
 

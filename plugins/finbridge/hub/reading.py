@@ -23,7 +23,8 @@ WITH register AS (
            bool_or(kind = 'expense' AND state = ANY(%(live)s)) AS live_expense,
            bool_or(kind = 'payment' AND state = ANY(%(live)s)) AS live_payment,
            bool_or(state = 'reversed') AS reversed,
-           bool_or(NOT state = ANY(%(done)s)) AS open
+           bool_or(NOT state = ANY(%(done)s)) AS open,
+           min(created_at) FILTER (WHERE NOT state = ANY(%(done)s)) AS open_since
     FROM hub.voucher WHERE flow_id = %(flow)s GROUP BY document_id
 ),
 named AS (
@@ -34,6 +35,7 @@ judged AS (
     SELECT d.*, coalesce(n.codes, '{}') AS hold_codes, n.codes IS NOT NULL AS held,
            coalesce(r.live_expense, false) AS live_expense, coalesce(r.live_payment, false) AS live_payment,
            coalesce(r.reversed, false) AS reversed,
+           least(r.open_since, d.due_at) < now() - %(overdue)s * interval '1 second' AS overdue,
            d.revision = d.planned_revision AND NOT coalesce(r.open, false)
            AND coalesce(r.live_expense, false)
                = (d.approval_log_id IS NOT NULL AND NOT 'expense' = ANY(string_to_array(d.empty_kinds, '|')))
@@ -46,7 +48,7 @@ standing AS (
     SELECT *, CASE
         WHEN at_rest AND live_expense THEN 'posted'
         WHEN held THEN 'held'
-        WHEN NOT at_rest AND stage IS NOT NULL THEN 'due'
+        WHEN NOT at_rest AND stage IS NOT NULL AND NOT coalesce(overdue, false) THEN 'due'
         WHEN NOT at_rest THEN 'unexplained'
         WHEN reversed THEN 'reversed'
         WHEN live_payment THEN 'paid_only'
@@ -78,7 +80,9 @@ FROM page d LEFT JOIN hub.voucher v ON v.flow_id = d.flow_id AND v.document_id =
 ORDER BY d.document_id, v.created_at, v.key
 """)
 _LIVE = [state.value for state in LIVE]
-_STATES = {"live": _LIVE, "done": [state.value for state in _DONE]}
+#: A document that is due and gets nowhere for so long is explained by nothing any more.
+OVERDUE_SECONDS = 15 * 60
+_STATES = {"live": _LIVE, "done": [state.value for state in _DONE], "overdue": OVERDUE_SECONDS}
 
 
 def account(connections: Connections, flow_id: str) -> Account:

@@ -60,6 +60,8 @@ REASONS: dict[str, Reason] = {
     "write_back_not_possible": Reason("无法回写到 OA 表单", "the form cannot be written any more", "nobody"),
     # the log's oddities
     "paid_not_approved": Reason("未审批已付款", "paid without approval", "finance"),
+    "order_unclear": Reason("同一秒内的审批先后不明", "the order inside one second is not clear", "finance"),
+    "oa_cannot_read": Reason("OA 无法返回该单据", "the OA fails on this document", "it"),
     "paid_twice": Reason("重复付款记录", "paid twice", "finance"),
     "paid_before_or_without_request": Reason("付款早于或缺少付款申请", "paid before or without a request", "finance"),
     "payment_requested_not_approved": Reason("未审批申请付款", "payment requested without approval", "finance"),
