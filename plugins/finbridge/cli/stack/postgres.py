@@ -90,6 +90,9 @@ class Postgres:
         """Fast shutdown: sessions are ended, everything is on disk."""
         if self.running:
             self._pg_ctl("-m", "fast", "-t", "60", "stop")
+        if self.socket_dir != self.cluster:
+            with contextlib.suppress(OSError):  # absent, or another user's
+                self.socket_dir.rmdir()
 
     def kill(self) -> None:
         """SIGKILL to the server and all its processes, as a power cut would do; returns when they are gone."""
