@@ -28,7 +28,8 @@ _ENDPOINTS = {
     "write": "submitRequest",
     "any": "*",
 }
-FAST = {"rate_per_second": 2000, "rate_burst": 200, "rate_parallel": 8}
+#: The stand-in's clock is virtual.
+FAST = {"rate_per_second": 2000, "rate_burst": 200, "rate_parallel": 8, "max_clock_ahead_seconds": 0}
 
 
 def settings_for(port: int, user: str = "900", appid: str = "finbridge", **extra: object) -> ConnectionSettings:

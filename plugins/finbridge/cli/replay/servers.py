@@ -110,6 +110,7 @@ class Oa:
                 "rate_parallel": self._parallel,
                 "write_parallel": self._parallel,
                 "page_size": 500,
+                "max_clock_ahead_seconds": 0,  # the sandbox's clock is virtual
             },
         )
 

@@ -23,6 +23,8 @@ from finbridge.systems.weaver.walking import walk
 _DEFAULT_ZONE = "Asia/Shanghai"
 _DEFAULT_PAGE_SIZE = 100
 _ADVANCES = 2  # each holds a lock in the token store
+#: A watermark from the future would skip documents; the overlap of a day forgives more than this.
+_MAX_CLOCK_AHEAD_SECONDS = 600.0
 _Result = TypeVar("_Result")
 #: The service's code after a write. What failed inside may have failed after the save: unknown, a read-back decides.
 _RESULTS = {
@@ -52,7 +54,7 @@ class WeaverSource:
         settings: see `WeaverClient`; also ``extra.time_zone`` of the OA's server (Asia/Shanghai), ``extra.page_size``
             (100), ``extra.workflow_types`` (csv): list by workflow type instead of by the flow's versions, so that a
             version that nobody configured shows itself; ``extra.late_seconds`` (the time-out): how long after a lost
-            answer a submit may still arrive.
+            answer a submit may still arrive; ``extra.max_clock_ahead_seconds`` (600; 0 = any, for a virtual clock).
     """
 
     def __init__(self, settings: ConnectionSettings, *, tokens: TokenStore) -> None:
@@ -70,6 +72,7 @@ class WeaverSource:
         except (ZoneInfoNotFoundError, ValueError):
             raise GiveUp("bad_time_zone", f"时区不存在 / no such time zone: {name!r}") from None
         self._late = timedelta(seconds=float(str(extra.get("late_seconds", extra.get("timeout_seconds", 30)))))
+        self._ahead = timedelta(seconds=float(str(extra.get("max_clock_ahead_seconds", _MAX_CLOCK_AHEAD_SECONDS))))
         self._advances = asyncio.Semaphore(_ADVANCES)
         self._node_names: dict[tuple[str, str], str] = {}
 
@@ -80,8 +83,21 @@ class WeaverSource:
     # ------------------------------------------------------------ reading
 
     async def now(self) -> datetime:
-        """The OA's own clock (the ``Date`` of its answer) as naive local time of its server."""
-        return (await self.client.server_date()).astimezone(self._zone).replace(tzinfo=None)
+        """The OA's own clock (the ``Date`` of its answer) as naive local time of its server.
+
+        Raises:
+            RetryLater: it is further ahead of ours than allowed: a watermark from the future would skip documents.
+        """
+        shown = await self.client.server_date()
+        ahead = shown - datetime.now(UTC)
+        if self._ahead and ahead > self._ahead:
+            raise RetryLater(
+                "oa_clock_ahead",
+                "OA 时钟超前，请校准后再采集 / the OA's clock is ahead of ours: set it right first",
+                f"{self._name}: the Date header is {ahead} ahead of this machine, {self._ahead} are allowed",
+                after_seconds=60.0,
+            )
+        return shown.astimezone(self._zone).replace(tzinfo=None)
 
     async def changed(
         self, since: date, until: datetime, templates: frozenset[str]
