@@ -349,8 +349,7 @@ class Hub(Protocol):
         ...
 
     def end_collect(self, window: CollectWindow, through: datetime | None) -> bool:
-        """Give the right back and move the watermark; None leaves the watermark where it is (the look failed)."""
-        ...
+        """Give the right back and move the watermark; None leaves it where it is (the look failed)."""
 
     # work
     def due(self, flow_id: str) -> Mapping[Stage, int]:
@@ -384,8 +383,7 @@ class Hub(Protocol):
     def release(self, flow_id: str, leases: Sequence[Lease], *, retry_after_seconds: float | None = None) -> None:
         """Give documents back; the next stage and due time are computed from their vouchers and write-backs.
 
-        ``retry_after_seconds`` keeps the stage and puts the due time off (finance away, broken batch rule); news
-        that came in meanwhile is planned at once all the same.
+        ``retry_after_seconds`` keeps the stage and puts the due time off; news that came in meanwhile is planned at once.
         """
         ...
 
