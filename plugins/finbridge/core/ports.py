@@ -383,7 +383,7 @@ class Hub(Protocol):
     def release(self, flow_id: str, leases: Sequence[Lease], *, retry_after_seconds: float | None = None) -> None:
         """Give documents back; the next stage and due time are computed from their vouchers and write-backs.
 
-        ``retry_after_seconds`` keeps the stage and puts the due time off; news that came in meanwhile is planned at once.
+        ``retry_after_seconds`` keeps the stage and puts the due time off; news is planned at once all the same.
         """
         ...
 
