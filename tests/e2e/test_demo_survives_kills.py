@@ -177,6 +177,15 @@ def test_run_notes_carry_the_counts(shown: Shown) -> None:
     assert all(note and "account: documents" in note for note in notes)
 
 
+def test_the_log_of_a_task_can_be_read_in_the_ui(shown: Shown) -> None:
+    api = Api(shown.stack, "engineer")
+    _, found = api("GET", f"/api/v2/dags/{FLOW_ID}__wake/dagRuns?limit=1&state=success")
+    path = f"/api/v2/dags/{FLOW_ID}__wake/dagRuns/{found['dag_runs'][0]['dag_run_id']}/taskInstances/account/logs/1"
+    status, log = api("GET", path)
+    assert status == 200
+    assert f"{FLOW_ID} account: " in json.dumps(log)
+
+
 def test_xcoms_are_counts_of_at_most_two_kilobytes(shown: Shown) -> None:
     sizes = shown.stack.suite.execute("airflow", "SELECT task_id, max(length(value::text)) FROM xcom GROUP BY 1")
     assert {task for task, _ in sizes} >= {"collect", "check", "deliver", "write_back", "account"}

@@ -7,6 +7,7 @@ never documents: at most a few hundred bytes of XCom.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Coroutine, Iterator
@@ -82,6 +83,7 @@ class OpenFlow:
         """The suites of expectations."""
         from finbridge.quality import load_judge
 
+        logging.getLogger("great_expectations").setLevel(logging.WARNING)  # a hundred lines about its own decorators
         return load_judge(include_folder() / "expectations")
 
     @asynccontextmanager

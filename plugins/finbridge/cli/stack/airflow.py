@@ -31,6 +31,8 @@ _HEALTH = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggere
 _STOP_ORDER = ("triggerer", "dag-processor", "scheduler", "api-server")
 _STOP_SECONDS = {"triggerer": 3.0, "scheduler": 8.0}
 _RESTART_PAUSE_SECONDS = 1.0
+#: No log servers: they would listen on every interface, and the API server reads the log files itself.
+_ARGUMENTS = {"scheduler": ("--skip-serve-logs",), "triggerer": ("--skip-serve-logs",)}
 _HEX_KEY_BYTES = 32
 
 Progress = Callable[[str], None]
@@ -180,7 +182,7 @@ class Airflow:
             for name in components:
                 process = ManagedProcess(
                     f"airflow {name}",
-                    [Path(sys.executable).parent / "airflow", *name.split()],
+                    [Path(sys.executable).parent / "airflow", name, *_ARGUMENTS.get(name, ())],
                     env=variables,
                     log=self.state / "components" / f"{name}.log",
                     cwd=self.project,
