@@ -239,7 +239,7 @@ class Company:
             attachments=len(lines) + rng.randint(0, 3),
             day=self._today,
             lines=lines,
-            payees=self._payees(employee, sum(line.approved for line in lines)),
+            payees=_payees(rng, employee, sum(line.approved for line in lines)),
         )
 
     def with_unknown_code(self) -> Claim:
@@ -267,7 +267,8 @@ class Company:
         approved = max(100, first.approved * 9 // 10)
         tax = 0 if first.invoice_kind == "NONE" else tax_in(approved, first.rate)
         lines = (replace(first, approved=approved, claimed=max(first.claimed, approved), tax=tax), *claim.lines[1:])
-        return replace(claim, lines=lines, payees=self._payees(claim.employee, sum(line.approved for line in lines)))
+        rng = random.Random(claim.number)  # noqa: S311 - of its own: corrections come in any order
+        return replace(claim, lines=lines, payees=_payees(rng, claim.employee, sum(line.approved for line in lines)))
 
     def _line(self, centre: CostCentre, city: str) -> Line:
         rng = self._random
@@ -289,17 +290,19 @@ class Company:
             text=f"{city}{good.text}",
         )
 
-    def _payees(self, employee: int, amount: int) -> tuple[Payee, ...]:
-        rng = self._random
-        shares = [amount]
-        if amount > 50_000 and rng.random() < 0.2:
-            part = rng.randint(10_000, amount - 10_000)
-            shares = [amount - part, part]
-        people = [Payee(kind="EMPLOYEE", code=f"E{employee:04d}", account=self._account(), amount=shares[0])]
-        if len(shares) > 1:
-            supplier = f"S{rng.randint(1, SUPPLIERS):04d}"
-            people.append(Payee(kind="SUPPLIER", code=supplier, account=self._account(), amount=shares[1]))
-        return tuple(people)
 
-    def _account(self) -> str:
-        return "6222" + "".join(self._random.choice("0123456789") for _ in range(15))
+def _payees(rng: random.Random, employee: int, amount: int) -> tuple[Payee, ...]:
+    """The employee, and sometimes a supplier who is paid directly."""
+    shares = [amount]
+    if amount > 50_000 and rng.random() < 0.2:
+        part = rng.randint(10_000, amount - 10_000)
+        shares = [amount - part, part]
+    people = [Payee(kind="EMPLOYEE", code=f"E{employee:04d}", account=_account(rng), amount=shares[0])]
+    if len(shares) > 1:
+        supplier = f"S{rng.randint(1, SUPPLIERS):04d}"
+        people.append(Payee(kind="SUPPLIER", code=supplier, account=_account(rng), amount=shares[1]))
+    return tuple(people)
+
+
+def _account(rng: random.Random) -> str:
+    return "6222" + "".join(rng.choice("0123456789") for _ in range(15))

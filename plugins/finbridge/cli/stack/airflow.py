@@ -31,6 +31,7 @@ _HEALTH = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggere
 _STOP_ORDER = ("triggerer", "dag-processor", "scheduler", "api-server")
 _STOP_SECONDS = {"triggerer": 3.0, "scheduler": 8.0}
 _RESTART_PAUSE_SECONDS = 1.0
+_SAY_EVERY_SECONDS = 5.0
 #: No log servers: they would listen on every interface, and the API server reads the log files itself.
 _ARGUMENTS = {"scheduler": ("--skip-serve-logs",), "triggerer": ("--skip-serve-logs",)}
 _HEX_KEY_BYTES = 32
@@ -198,7 +199,8 @@ class Airflow:
         Raises:
             AirflowFailed: not within ``timeout`` seconds.
         """
-        until = time.monotonic() + timeout
+        began = time.monotonic()
+        until, told = began + timeout, began
         waiting = set(_HEALTH)
         answered = False
         while waiting or not answered:
@@ -213,6 +215,9 @@ class Airflow:
                 missing = sorted(waiting) or ["api-server"]
                 tails = "\n".join(self._processes[n].tail() for n in missing if n in self._processes)
                 raise AirflowFailed(f"not healthy after {timeout:.0f} s: {', '.join(missing)}\n{tails}")
+            if time.monotonic() - told > _SAY_EVERY_SECONDS:
+                told = time.monotonic()
+                progress(f"its four processes are starting … {told - began:.0f} s")
             self._stopping.wait(0.2)
 
     def health(self) -> dict[str, Any]:
