@@ -165,7 +165,7 @@ def test_lines_without_amount_are_left_out() -> None:
 
 
 def test_a_long_reason_gives_way_and_the_number_stays() -> None:
-    content = canonical([line()], [payee()], sy="去上海\n拜访　客户 " * 40)
+    content = canonical([line()], [payee()], sy="去上海\n拜访　\x00客户 " * 40)
     summary = translate(request(content)).vouchers[0].summary
     assert len(summary) == 80
     assert summary.startswith("报销张三2026年10月去上海 拜访 客户 去上海")

@@ -12,7 +12,7 @@ from finbridge.mapping.sqltext import NO_TEXT, UNIT, case, chain, create, named,
 VOUCHER_COLUMNS = ("seq", *HEADER_TYPES, "summary")
 LINE_COLUMNS = ("seq", "line_no", "account", "side", "amount_minor", "party", "tax_code", "assignment", "source_lines")
 _POSTS = "amount IS NULL OR amount <> 0"  # without a value it is a fault, never silently nothing
-_BLANK_RUN = r"'[\s\p{Z}]+'"
+_BLANK_RUN = r"'[\s\p{Z}\p{Cc}]+'"  # no line break, no control character: databases refuse some
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,12 +36,13 @@ def _strict(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def tax_in_gross(gross_minor: int, rate: Decimal) -> int:
-    """gross ÷ (1 + rate) × rate, rounded half up to minor units."""
+def tax_in_gross(gross_minor: int, rate: Decimal) -> int | None:
+    """gross ÷ (1 + rate) × rate, rounded half up to minor units; no value where it does not fit 64 bits."""
     if 1 + rate <= 0:
         return 0
     exact = Decimal(gross_minor) * rate / (1 + rate)
-    return int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+    tax = int(exact.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+    return tax if -(2**63) <= tax < 2**63 else None
 
 
 # Whole numbers only: numerator and denominator are scaled by 10^RATE_SCALE, and half of the denominator is added (with
@@ -50,7 +51,7 @@ _RATE = f"CAST({{1}} * {10**RATE_SCALE} AS HUGEINT)"
 _ONE = 10**RATE_SCALE
 _TAX_IN_GROSS = (
     f"CASE WHEN {{0}} IS NULL OR {{1}} IS NULL THEN NULL WHEN {_ONE} + {_RATE} <= 0 THEN 0 ELSE "
-    f"CAST((2 * CAST({{0}} AS HUGEINT) * {_RATE} + sign({{0}}) * sign({{1}}) * ({_ONE} + {_RATE}))"
+    f"TRY_CAST((2 * CAST({{0}} AS HUGEINT) * {_RATE} + sign({{0}}) * sign({{1}}) * ({_ONE} + {_RATE}))"
     f" // (2 * ({_ONE} + {_RATE})) AS BIGINT) END"
 )
 
