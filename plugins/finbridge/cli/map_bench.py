@@ -188,9 +188,8 @@ def run_bench(
         ):
             server.create_database("bench")
             for few in (1, min(1000, documents)):
-                part = folder / "part.csv"
-                stage(part, islice(claims(lines, seed), few))
-                statements[few] = mapper.map_file(part, folder).statements
+                stage(folder / "few.csv", islice(claims(lines, seed), few))
+                statements[few] = mapper.map_file(folder / "few.csv", folder).statements
             for number in range(1, _ROUNDS + 1):
                 started = time.perf_counter()
                 report = mapper.map_file(staged, folder)
