@@ -2,6 +2,7 @@
 
 FinbridgeError
  ├── RetryLater     the same call may succeed later; nothing is wrong with the document
+ │    └── TransportError   a call without a trustworthy answer (finbridge.core.transport tells the kinds apart)
  ├── GiveUp         this run cannot go on (configuration, credentials, schema); nothing was lost
  ├── SkipRecord     this record is not for us; recorded, never silent
  └── NeedsHuman     a person must decide; the document stands in a named list until then
@@ -32,6 +33,10 @@ class RetryLater(FinbridgeError):
     def __init__(self, code: str, staff: str, engineer: str | None = None, *, after_seconds: float = 5.0) -> None:
         super().__init__(code, staff, engineer)
         self.after_seconds = after_seconds
+
+
+class TransportError(RetryLater):
+    """A call without a trustworthy answer. ``code`` names where it failed."""
 
 
 class GiveUp(FinbridgeError):

@@ -33,17 +33,14 @@ from urllib.parse import urlencode
 import aiohttp
 import orjson
 
-from finbridge.core.errors import GiveUp, RetryLater
+from finbridge.core.errors import GiveUp
+from finbridge.core.errors import TransportError as TransportError  # noqa: PLC0414 - also known by this module
 from finbridge.core.redaction import Redactor
 
 _LOG = logging.getLogger("finbridge.transport")
 #: Idle connections are dropped before servers commonly drop them (uvicorn 5 s): fewer requests on dying connections.
 _KEEP_ALIVE_SECONDS = 3.0
 _CONNECT_SECONDS = 10.0
-
-
-class TransportError(RetryLater):
-    """A call without a trustworthy answer. ``code`` names where it failed."""
 
 
 class NotSentError(TransportError):
