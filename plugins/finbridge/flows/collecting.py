@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime, timedelta
 
 from finbridge.core.documents import DocumentRef, SourceDocument
-from finbridge.core.errors import FinbridgeError, NeedsHuman, RetryLater, SkipRecord
+from finbridge.core.errors import FinbridgeError, NeedsHuman, RetryLater, SkipRecord, TransportError
 from finbridge.core.flow import Flow
 from finbridge.core.ports import CollectedDocument, CollectWindow, Hub, Problem, Source, Translator
-from finbridge.core.transport import TransportError
 from finbridge.flows.inbox import collected, gone, is_settled, unusable
 from finbridge.flows.reports import CollectReport
 
