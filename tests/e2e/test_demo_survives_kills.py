@@ -139,6 +139,24 @@ def test_what_the_killed_worker_had_posted_was_found_by_key_and_not_posted_again
     assert set(tried) <= set(posted)
 
 
+def test_idle_time_makes_no_runs_although_the_watcher_goes_on_looking(shown: Shown) -> None:
+    def lists() -> int:
+        with urllib.request.urlopen(f"{shown.stack.control_url}/stats", timeout=10) as answer:
+            return sum(count for name, count in json.load(answer)["calls"].items() if name.endswith("List"))
+
+    def runs() -> int:
+        return int(shown.stack.suite.execute("airflow", "SELECT count(*) FROM dag_run WHERE dag_id LIKE '%wake'")[0][0])
+
+    looked, ran = lists(), runs()
+    wait_for("the watcher looks four times more", lambda: lists() >= looked + 4, 60)
+    assert runs() == ran
+
+
+def test_parsing_again_and_again_makes_no_new_dag_versions(shown: Shown) -> None:
+    found = shown.stack.suite.execute("airflow", "SELECT dag_id, count(*) FROM dag_version GROUP BY 1 ORDER BY 1")
+    assert found == [(f"{FLOW_ID}__sweep", 1), (f"{FLOW_ID}__wake", 1)]
+
+
 # ---------------------------------------------------------------------- the same Airflow, seen by people
 
 
@@ -175,6 +193,13 @@ def test_run_notes_carry_the_counts(shown: Shown) -> None:
     notes = [run["note"] for run in found["dag_runs"]]
     assert notes
     assert all(note and "account: documents" in note for note in notes)
+
+
+def test_airflow_has_no_complaint_about_dags_or_plugins(shown: Shown) -> None:
+    api = Api(shown.stack, "admin")
+    assert api("GET", "/api/v2/importErrors")[1]["total_entries"] == 0
+    assert api("GET", "/api/v2/plugins/importErrors")[1]["total_entries"] == 0
+    assert "finbridge" in [plugin["name"] for plugin in api("GET", "/api/v2/plugins?limit=100")[1]["plugins"]]
 
 
 def test_the_log_of_a_task_can_be_read_in_the_ui(shown: Shown) -> None:

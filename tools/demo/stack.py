@@ -26,7 +26,8 @@ from typing import IO
 import psutil
 from finbridge.cli.stack.airflow import Airflow
 from finbridge.cli.stack.ledger import LedgerServer, demo_spec
-from finbridge.cli.stack.postgres import HOST, Postgres, free_port
+from finbridge.cli.stack.ledger_template import LedgerTemplate
+from finbridge.cli.stack.postgres import HOST, Postgres
 from finbridge.cli.stack.processes import ManagedProcess
 from finbridge.hub import PostgresHub, ensure_roles, migrate, open_hub
 from finbridge.mapping.codes import read_code_files
@@ -61,7 +62,9 @@ class Stack:
         self.say = say
         self.settings: Settings = read_settings(SETTINGS_FILE)
         self._extra = dict(airflow_environment or {})
-        self._ports = {row.conn_id: _free_or_other(row.port or 0) for row in self.settings.connections}
+        self._kept = {row.conn_id: KeptPort(row.port or 0) for row in self.settings.connections}
+        self._kept["airflow"] = KeptPort(AIRFLOW_PORT)
+        self._ports = {name: kept.number for name, kept in self._kept.items()}
         self.suite = Postgres(state / "suite", port=self._ports["hub_default"])
         self.ledger_postgres = Postgres(state / "ledger-postgres")
         self.ledger: LedgerServer | None = None
@@ -105,6 +108,8 @@ class Stack:
     def stop(self) -> None:
         """Stop everything that was started, the makers of work first. Goes on after a failure of one part."""
         self.say("stopping Airflow, ledger, OA and databases")
+        for kept in self._kept.values():
+            kept.give()
         parts: list[Callable[[], object]] = [self.weaver.stop, self.suite.stop, self.ledger_postgres.stop]
         if self.ledger is not None:
             parts.insert(0, self.ledger.stop)
@@ -135,23 +140,28 @@ class Stack:
     # ------------------------------------------------------------------ parts
 
     def _start_weaver(self) -> None:
+        self._kept["weaver_default"].give()
         ready = self.weaver.start().wait_ready(60)
         self.control_url = f"http://{HOST}:{ready['control_port']}"
 
     def _start_ledger(self) -> None:
         self.ledger_postgres.start()
         row = self._row("tryton_default")
+        spec, database = demo_spec(password=row.password or ""), str(row.extra["database"])
+        LedgerTemplate(spec, cache=None, say=self.say).restore(self.ledger_postgres, database)
         self.ledger = LedgerServer(
             self.state / "ledger",
             self.ledger_postgres,
-            spec=demo_spec(password=row.password or ""),
+            spec=spec,
             port=self._ports["tryton_default"],
-            database=str(row.extra["database"]),
+            database=database,
             say=self.say,
         )
+        self._kept["tryton_default"].give()
         self.ledger.start()
 
     def _start_suite(self) -> None:
+        self._kept["hub_default"].give()
         self.suite.start()
         row = self._row("hub_default")
         ensure_roles(self.suite.dsn("postgres"), owner_password=self._owner_password, app_password=row.password or "")
@@ -166,11 +176,12 @@ class Stack:
             project=PROJECT,
             state=self.state / "airflow",
             metadata=f"postgresql+psycopg2://airflow:{self._airflow_password}@{HOST}:{self.suite.port}/airflow",
-            port=_free_or_other(AIRFLOW_PORT),
+            port=self._ports["airflow"],
             instance_name="finbridge 报销入账演示",
             environment={**self.overrides(), **self._extra},
         )
         self.airflow.prepare(SETTINGS_FILE, lambda text: self.say(f"Airflow: {text}"))
+        self._kept["airflow"].give()
         self.airflow.start()
         self.airflow.wait_healthy(lambda text: self.say(f"Airflow: {text}"))
 
@@ -210,14 +221,23 @@ def _next(ended: queue.SimpleQueue[BaseException | None]) -> BaseException | Non
             return ended.get(timeout=0.2)
 
 
-def _free_or_other(port: int) -> int:
-    """The port, or a free one where it is taken."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with suppress(OSError):
-            probe.bind((HOST, port))
-            return port or int(probe.getsockname()[1])
-    return free_port()
+class KeptPort:
+    """A port of 127.0.0.1, kept by listening on it until its server is about to start.
+
+    The wanted one, or another where that is taken. Only asking whether it is free would give the same port to two demos
+    that start side by side.
+    """
+
+    def __init__(self, wanted: int) -> None:
+        try:
+            self._socket = socket.create_server((HOST, wanted))
+        except OSError:
+            self._socket = socket.create_server((HOST, 0))
+        self.number = int(self._socket.getsockname()[1])
+
+    def give(self) -> None:
+        """Let go; harmless twice."""
+        self._socket.close()
 
 
 # ---------------------------------------------------------------------- the state folder

@@ -306,5 +306,6 @@ TUNING: dict[str, str] = {
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
     "GX_ANALYTICS_ENABLED": "false",
+    "FINBRIDGE_WARM": "1",  # config/airflow_local_settings.py
     "PYTHONDONTWRITEBYTECODE": "",  # set, it would make every process compile everything anew
 }
