@@ -18,6 +18,7 @@ The threads of one server need not even poll: they take turns before they ask
 the database, and the turn ends with the transaction.
 """
 import threading
+import time
 from collections import defaultdict, deque, namedtuple
 from contextlib import contextmanager
 
@@ -30,34 +31,42 @@ Period = namedtuple('Period', 'id state sequence')
 _LOCKED = '_finbridge_locked_sequences'
 STATEMENT_SECONDS = 60
 TURN_SECONDS = 30
+POLL_SECONDS = 0.1
 
 
 class Turns:
-    "A lock that threads get in the order in which they came"
+    "A lock that transactions get in the order in which they came"
 
     def __init__(self):
         self._guard = threading.Lock()
-        self._waiting = deque()  # the first one has it
+        self._queue = deque()  # (transaction, event); the first one has it
 
-    def acquire(self, timeout):
-        mine = threading.Event()
+    def acquire(self, transaction, timeout):
+        mine = transaction, threading.Event()
+        until = time.monotonic() + timeout
         with self._guard:
-            self._waiting.append(mine)
-            if self._waiting[0] is mine:
-                return True
-        if mine.wait(timeout):
-            return True
-        with self._guard:
-            if self._waiting[0] is mine:  # it came while we gave up
-                return True
-            self._waiting.remove(mine)
-            return False
+            self._queue.append(mine)
+        while True:
+            with self._guard:
+                self._drop_ended()
+                if self._queue[0] is mine:
+                    return True
+                if time.monotonic() > until:
+                    self._queue.remove(mine)
+                    return False
+            mine[1].wait(POLL_SECONDS)
 
-    def release(self):
+    def release(self, transaction):
         with self._guard:
-            self._waiting.popleft()
-            if self._waiting:
-                self._waiting[0].set()
+            self._queue = deque(p for p in self._queue if p[0] != transaction)
+            if self._queue:
+                self._queue[0][1].set()
+
+    def _drop_ended(self):
+        # A transaction that cannot even be rolled back, because its database
+        # went away, ends without telling anybody.
+        while self._queue[0][0].database is None:
+            self._queue.popleft()
 
 
 _turns = defaultdict(Turns)  # (database, number series) -> turns
@@ -111,17 +120,10 @@ def _take_turn(transaction, sequences):
     Whoever waited in vain goes on: the lock in the database decides, as it
     does between the processes of a larger site.
     """
-    held = []
-    transaction.atexit(_end_turn, held)
     for sequence in sequences:
-        turn = _turns[transaction.database.name, sequence]
-        if turn.acquire(timeout=TURN_SECONDS):
-            held.append(turn)
-
-
-def _end_turn(held):
-    while held:
-        held.pop().release()
+        turns = _turns[transaction.database.name, sequence]
+        transaction.atexit(turns.release, transaction)
+        turns.acquire(transaction, TURN_SECONDS)
 
 
 class SequenceStrict(metaclass=PoolMeta):
