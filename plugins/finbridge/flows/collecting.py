@@ -17,7 +17,7 @@ from finbridge.flows.reports import CollectReport
 #: Documents read and stored at a time: bounds the memory of a first collect over years.
 CHUNK = 500
 #: A killed collector's right lapses after this; a slow one's work stays valid, since storing is idempotent.
-LEASE_SECONDS = 60.0
+LEASE_SECONDS = 30.0
 #: Halvings after which a batch of which nothing could be read is no matter of one document.
 _DEEPEST = 9
 _BEGINNING = date(2000, 1, 1)

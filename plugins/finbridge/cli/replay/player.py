@@ -16,7 +16,7 @@ from finbridge.core.transport import HttpClient
 
 _ITEMS_A_CALL = 1000
 _CREATOR = "1"
-_FIRST_WAVE = date(2026, 1, 1)
+_FIRST_WAVE = date(2010, 1, 1)  # behind every machine's clock: an OA that is ahead is refused
 _PLAYED_AT, _LOOKED_AT = time(9), time(18)  # nothing moves in the second in which the flow looks
 #: Events to impose together, with the day of the sandbox on which it happens.
 Turn = tuple[date, list[tuple[LogDocument, tuple[LogEvent, ...]]]]
