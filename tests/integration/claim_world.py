@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from finbridge.core.flow import Flow
 from finbridge.core.ports import Judge, Ledger, Source, Translator
 from finbridge.flows import check, collect, deliver, write_back
 from finbridge.flows.config import load_flow
-from finbridge.hub import Timing, open_hub
+from finbridge.hub import PostgresHub, Timing, open_hub
 from finbridge.mapping import load_translator, read_code_files
 from finbridge.systems import adapter_of
 
@@ -110,6 +111,31 @@ def finance_settings(port: int) -> ConnectionSettings:
     )
 
 
+def connect(flow: Flow, hub: PostgresHub, *, oa_port: int, finance_port: int) -> tuple[Source, Ledger]:
+    """Both ends, for one event loop."""
+    return (
+        adapter_of("weaver").connect(oa_settings(oa_port), tokens=hub.tokens, flow=flow),
+        adapter_of("journal").connect(finance_settings(finance_port), tokens=hub.tokens, flow=flow),
+    )
+
+
+async def sweep(
+    flow: Flow,
+    hub: PostgresHub,
+    source: Source,
+    ledger: Ledger,
+    *,
+    translator: Translator,
+    judge: Judge,
+    worker: str,
+) -> None:
+    """The verbs once, as a DAG runs them."""
+    await collect(flow=flow, hub=hub, source=source, translator=translator, worker=worker)
+    check(flow=flow, hub=hub, translator=translator, judge=judge, worker=worker, run_id=worker)
+    await deliver(flow=flow, hub=hub, source=source, ledger=ledger, translator=translator, worker=worker)
+    await write_back(flow=flow, hub=hub, source=source, worker=worker)
+
+
 @dataclass(kw_only=True)
 class ClaimWorld:
     """The flow in this process. ``hub_dsn`` is that of the role hub_app."""
@@ -162,19 +188,11 @@ class ClaimWorld:
 
     def connect(self) -> tuple[Source, Ledger]:
         """Both ends, for one event loop."""
-        flow, tokens = self.flow, self.hub.tokens
-        return (
-            adapter_of("weaver").connect(oa_settings(self.oa.port), tokens=tokens, flow=flow),
-            adapter_of("journal").connect(finance_settings(self.finance.port), tokens=tokens, flow=flow),
-        )
+        return connect(self.flow, self.hub, oa_port=self.oa.port, finance_port=self.finance.port)
 
     async def sweep(self, source: Source, ledger: Ledger) -> None:
         """The verbs once, as a DAG runs them."""
-        flow, hub, translator = self.flow, self.hub, self.translator
-        await collect(flow=flow, hub=hub, source=source, translator=translator, worker="test")
-        check(flow=flow, hub=hub, translator=translator, judge=self.judge, worker="test", run_id="test")
-        await deliver(flow=flow, hub=hub, source=source, ledger=ledger, translator=translator, worker="test")
-        await write_back(flow=flow, hub=hub, source=source, worker="test")
+        await sweep(self.flow, self.hub, source, ledger, translator=self.translator, judge=self.judge, worker="test")
 
     def settle(self, document_ids: Iterable[str], *, seconds: float = 40.0) -> int:
         """Sweep until these documents are due for nothing; returns the number of sweeps that had to be repeated."""
@@ -206,13 +224,15 @@ class ClaimWorld:
 
     def assert_posted_once(self, document_ids: Iterable[str]) -> None:
         """Exactly one expense voucher each, its number on the form, the form moved on."""
+        posted: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for entry in self.finance.control("GET", "/journal?limit=100000"):
+            posted[entry["document_id"]].append(entry)
+        forms = {entry["request_id"]: entry for entry in self.oa.control("GET", "/journal?limit=1000000")}
         for name in document_ids:
-            found = self.vouchers(name)
-            assert [entry["kind"] for entry in found] == ["expense"], (name, found)
-            form = self.form(name)
-            assert form["main"]["pzh"] == found[0]["number"], (name, form["main"])
-            assert form["main"]["gzrq"] == found[0]["date"] == _DAY and form["node"] == PAYING_NODE
-            assert not self.held(name)
+            assert [entry["kind"] for entry in posted[name]] == ["expense"], (name, posted[name])
+            form, (voucher,) = forms[name], posted[name]
+            assert form["main"]["pzh"] == voucher["number"], (name, form["main"])
+            assert form["main"]["gzrq"] == voucher["date"] == _DAY and form["node"] == PAYING_NODE
 
 
 @contextmanager
