@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import pytest
@@ -261,6 +262,29 @@ async def test_a_document_in_doubt_does_not_stop_the_others() -> None:
     world.ledger.script["2"] = ["dropped"]
     await world.deliver()
     assert [world.live(name) for name in "123"] == [1, 0, 1]
+
+
+async def test_a_voucher_that_makes_the_connector_fail_does_not_block_the_others() -> None:
+    """All of its batch are in doubt; the next times they go in ever smaller company, and at last only it is left."""
+    world = await _ready(*"12345678")
+
+    def choke(vouchers: Sequence[Voucher]) -> None:
+        if any(voucher.identity.document_id == "5" for voucher in vouchers):
+            raise ZeroDivisionError
+
+    world.ledger.before_post = choke
+    with pytest.raises(ZeroDivisionError):
+        await world.deliver()
+    assert not world.ledger.entries
+    for _ in range(12):
+        world.clock.sleep(3600)  # look-ups lie further and further apart
+        with contextlib.suppress(ZeroDivisionError):
+            await world.deliver()
+    assert [world.live(name) for name in "12345678"] == [1, 1, 1, 1, 0, 1, 1, 1]
+    assert max(world.ledger.sends.values()) == 1
+    world.clock.sleep(86400)
+    with pytest.raises(ZeroDivisionError):
+        await world.deliver()
 
 
 # ---------------------------------------------------------------- outcomes

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from finbridge.core.clock import Clock, SystemClock
@@ -26,6 +27,7 @@ from finbridge.core.outcomes import (
     Outcome,
     RefusedUnprocessed,
     Throttled,
+    Unknown,
     outcome_name,
 )
 from finbridge.core.ports import Deliverable, DocumentWork, Hub, Lease, Ledger, Sent, Source, Stage, Translator
@@ -38,6 +40,8 @@ LEASE_SECONDS = 60.0
 RENEW_AFTER_SECONDS = 15.0
 #: Vouchers marked, sent and recorded together.
 SEND_BATCH = 200
+#: The same for those that were sent before: if one of them makes the connector itself fail, few others suffer.
+RESEND_BATCH = 20
 #: What this run could not go on with is due again after this.
 RETRY_SECONDS = 5.0
 _CLOCK = SystemClock()
@@ -55,6 +59,7 @@ class _Room:
     translator: Translator
     clock: Clock
     counts: Counter[str]
+    failures: list[Exception] = field(default_factory=list)  # of the connector itself
 
 
 @dataclass(slots=True)
@@ -90,12 +95,15 @@ async def deliver(
     Raises:
         GiveUp: finance refuses our credentials; nothing was done with what was sent last.
         RetryLater: the OA cannot be read again; what was not sent is given back.
+        Exception: the connector itself failed on some vouchers, which are in doubt now; everything else was done.
     """
     room = _Room(flow=flow, hub=hub, source=source, ledger=ledger, translator=translator, clock=clock, counts=Counter())
     while True:
         crash_point("C1")
         works = await asyncio.to_thread(hub.claim, flow.flow_id, Stage.DELIVER, worker, flow.batch_size, LEASE_SECONDS)
         if not works:
+            if room.failures:
+                raise room.failures[0]
             return DeliverReport(**room.counts)
         crash_point("C2")
         await _deliver_batch(room, _Batch({work.lease.document_id: work for work in works}))
@@ -190,10 +198,19 @@ async def _send_ready(room: _Room, batch: _Batch, items: Sequence[Deliverable]) 
         await asyncio.to_thread(room.hub.store, room.flow.flow_id, changed)
         # put off: where the store finds no news after all, the next look must not come at once, for ever
         batch.close((document.document_id for document in changed), RETRY_SECONDS)
-    for start in range(0, len(send), SEND_BATCH):
+    for chunk in _sendings(send):
         await _renew(room, batch)
-        mine = [item for item in send[start : start + SEND_BATCH] if item.lease.document_id not in batch.closed]
-        await _send_chunk(room, batch, mine)
+        await _send_chunk(room, batch, [item for item in chunk if item.lease.document_id not in batch.closed])
+
+
+def _sendings(items: Sequence[Deliverable]) -> Iterator[Sequence[Deliverable]]:
+    """New vouchers in large batches; those sent before in small ones, in other company with each attempt."""
+    again = [item for item in items if item.last_sent_at is not None]
+    again.sort(key=lambda item: hashlib.sha256(f"{item.voucher.key} {item.last_sent_at}".encode()).digest())
+    new = [item for item in items if item.last_sent_at is None]
+    few = max(1, min(RESEND_BATCH, len(again) // 4))  # the last ones go one by one
+    for mine, size in ((new, SEND_BATCH), (again, few)):
+        yield from (mine[start : start + size] for start in range(0, len(mine), size))
 
 
 async def _renew(room: _Room, batch: _Batch) -> None:
@@ -237,10 +254,18 @@ async def _send_chunk(room: _Room, batch: _Batch, items: Sequence[Deliverable]) 
 
 
 async def _post(room: _Room, batch: _Batch, marked: Sequence[Deliverable]) -> list[Outcome]:
-    """Send, and keep the leases alive meanwhile: nobody else may ask finance about what is still on its way there."""
+    """Send, and keep the leases alive meanwhile: nobody else may ask finance about what is still on its way there.
+
+    A connector answers with outcomes and raises nothing. If one does all the same, nobody knows what was sent: its
+    vouchers are in doubt, the others go on, and the run ends red.
+    """
     beat = asyncio.create_task(_keep_alive(room, batch))
     try:
         return await room.ledger.post([item.voucher for item in marked])
+    except Exception as error:
+        _LOG.exception("the connector failed on %s", ", ".join(item.voucher.key for item in marked))
+        room.failures.append(error)
+        return [Unknown(f"the connector failed: {type(error).__name__}")] * len(marked)
     finally:
         beat.cancel()
 
