@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +12,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.contract.sandbox_process import ROOT
 from tests.integration.replay_check import differences
 from tests.integration.replay_logs import DECLARATIONS, HISTORIES, make_log
 from tests.integration.replay_reference import COLUMNS, expected
 
-_COMMAND = ROOT / ".venv" / "bin" / "finbridge"
+_COMMAND = Path(sys.executable).parent / "finbridge"
 
 
 def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
