@@ -24,9 +24,15 @@ from finbridge.core.ports import (
     WriteBackRecord,
 )
 from finbridge.hub import codes, collect, delivery, evidence, planning, reading, settings, work, writeback
+from finbridge.hub.alarms import Alarms
 from finbridge.hub.connections import Connections
+from finbridge.hub.manual_runs import ManualRuns
+from finbridge.hub.master_data import MasterData
+from finbridge.hub.months import Months
+from finbridge.hub.proposals import CodeProposals
 from finbridge.hub.timing import Timing
 from finbridge.hub.tokens import PostgresTokens
+from finbridge.hub.views import Views
 
 
 class PostgresHub:
@@ -39,6 +45,12 @@ class PostgresHub:
         self._connections = Connections(dsn)
         self._timing = timing or Timing()
         self.tokens = PostgresTokens(self._connections, secret)
+        self.months = Months(self._connections)
+        self.manual_runs = ManualRuns(self._connections)
+        self.proposals = CodeProposals(self._connections)
+        self.master_data = MasterData(self._connections)
+        self.alarms = Alarms(self._connections)
+        self.views = Views(self._connections)
 
     def close(self) -> None:
         """Close the connections that are kept open."""

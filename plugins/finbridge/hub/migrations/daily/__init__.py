@@ -1,0 +1,1 @@
+"""The statements of the second revision, by concern: daily use."""

@@ -1,0 +1,12 @@
+"""Reconciled months and payment status on PostgreSQL."""
+
+from __future__ import annotations
+
+from finbridge.hub.connections import Connections
+
+
+class Months:
+    """Each method is one transaction and raises RetryLater where the database is away."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections

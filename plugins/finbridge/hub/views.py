@@ -1,0 +1,12 @@
+"""What the pages show: reading only."""
+
+from __future__ import annotations
+
+from finbridge.hub.connections import Connections
+
+
+class Views:
+    """Each method is one transaction and raises RetryLater where the database is away."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
