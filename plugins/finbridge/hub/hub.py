@@ -29,6 +29,7 @@ from finbridge.hub.connections import Connections
 from finbridge.hub.manual_runs import ManualRuns
 from finbridge.hub.master_data import MasterData
 from finbridge.hub.months import Months
+from finbridge.hub.payment_statuses import PaymentStatuses
 from finbridge.hub.proposals import CodeProposals
 from finbridge.hub.timing import Timing
 from finbridge.hub.tokens import PostgresTokens
@@ -50,6 +51,7 @@ class PostgresHub:
         self.proposals = CodeProposals(self._connections)
         self.master_data = MasterData(self._connections)
         self.alarms = Alarms(self._connections)
+        self.payment_statuses = PaymentStatuses(self._connections)
         self.views = Views(self._connections)
 
     def close(self) -> None:

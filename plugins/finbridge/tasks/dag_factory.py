@@ -55,17 +55,22 @@ def dag_of(flow: Flow, kind: Kind) -> DAG:
         catchup=False,
         max_active_runs=MAX_ACTIVE_RUNS,
         dagrun_timeout=RUN_TIMEOUT,
-        default_args={
-            "owner": OWNER,
-            "retries": RETRIES,
-            "retry_delay": RETRY_DELAY,
-            "execution_timeout": TASK_TIMEOUT,
-        },
+        default_args=task_defaults(),
         doc_md=_doc(flow, kind),
         tags=[flow.source_system, flow.target_system, flow.document_type, kind.value],
     ) as dag:
         _wire(flow)
     return dag
+
+
+def task_defaults() -> dict[str, Any]:
+    """What every task of ours starts from, in whatever DAG it stands."""
+    return {
+        "owner": OWNER,
+        "retries": RETRIES,
+        "retry_delay": RETRY_DELAY,
+        "execution_timeout": TASK_TIMEOUT,
+    }
 
 
 def _schedule(flow: Flow, kind: Kind) -> Any:
