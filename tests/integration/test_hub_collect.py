@@ -47,6 +47,24 @@ def test_a_document_is_kept_whole(hub_world: World, hub_database: HubDatabase) -
     assert lines == [("dt1", "1", "100.00")]
 
 
+def test_the_total_follows_the_form_and_stays_where_it_cannot_be_read(
+    hub_world: World, hub_database: HubDatabase
+) -> None:
+    def total() -> int | None:
+        statement = "SELECT amount_minor FROM hub.document WHERE flow_id = %s"
+        found: int | None = hub_database.server.execute(hub_database.name, statement, [hub_world.flow])[0][0]
+        return found
+
+    given = dataclasses.replace(document("1", *APPROVED), amount_minor=10_000)
+    hub_world.store(given)
+    assert total() == 10_000
+    unread = dataclasses.replace(given, raw=b"", amount_minor=None, company="", problem=problem_of("1", "gone"))
+    hub_world.store(unread)
+    assert total() == 10_000
+    hub_world.store(dataclasses.replace(given, amount_minor=None))
+    assert total() is None
+
+
 def test_the_same_again_is_no_news(hub_world: World, hub_database: HubDatabase) -> None:
     given = document("1", *APPROVED)
     hub_world.store(given)

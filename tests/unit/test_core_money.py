@@ -35,7 +35,23 @@ def test_parse(text: str, currency: str, minor: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " 1", "1 ", "1,000.00", "1e3", "1E3", "NaN", "Infinity", "-Infinity", "1_000", "１２", "¥1", "0x10", "1.2.3"],
+    [
+        "",
+        " 1",
+        "1 ",
+        "1,000.00",
+        "1e3",
+        "1E3",
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "1_000",
+        "１２",
+        "¥1",
+        "0x10",
+        "1.2.3",
+        "1" * 40,
+    ],
 )
 def test_what_is_no_plain_decimal_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="decimal"):

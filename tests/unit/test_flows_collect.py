@@ -29,6 +29,27 @@ async def test_content_company_number_events_and_personal_fields_are_told_apart(
     assert stored.raw == b"raw" and stored.problem is None
 
 
+@pytest.mark.parametrize(
+    ("text", "company", "minor"),
+    [
+        ("1234.56", "1000", 123456),
+        ("-0.5", "1000", -50),
+        ("0", "1000", 0),
+        ("1,234.56", "1000", None),
+        ("", "1000", None),
+        ("1" * 40, "1000", None),
+        ("100", "9999", None),
+    ],
+)
+async def test_the_total_of_the_form_is_taken_where_it_is_a_plain_number(
+    text: str, company: str, minor: int | None
+) -> None:
+    world = World(flow=make_flow(amount_field="hdje"))
+    world.oa.put("1", text, "提交", company=company)
+    await world.collect()
+    assert world.hub.docs["1"].collected.amount_minor == minor
+
+
 async def test_only_what_moved_is_read_again() -> None:
     world = World()
     world.oa.put("1", "100", "提交")

@@ -66,6 +66,15 @@ def move_of(sent: Voucher, **changes: object) -> Move:
     return Move.model_validate({**values, **changes})
 
 
+def test_an_entry_shows_kind_document_and_the_turnover_of_the_debit_side() -> None:
+    sent = voucher(line(1, Side.DEBIT, 150), line(2, Side.DEBIT, -50), line(3, Side.CREDIT, 100, "2241", "E0001"))
+    entry = entry_of(move_of(sent), company="1000", currency="CNY")
+    assert (entry.kind, entry.document_id, entry.currency, entry.debit_minor) == ("expense", "90001", "CNY", 100)
+    red = red_reversal(sent, DAY, "红字冲销")
+    entry = entry_of(move_of(red, kind="reversal"), company="1000", currency="CNY")
+    assert (entry.kind, entry.debit_minor) == ("reversal", -100)
+
+
 # ---------------------------------------------------------------- codes
 
 

@@ -64,6 +64,7 @@ class Flow:
     company_field: str
     company_constant: str | None
     business_number_field: str
+    amount_field: str | None = None  # column of the form's total, for lists and sums; vouchers come from the mapping
     personal_fields: tuple[str, ...]
     mapping: str
     documents_suite: str

@@ -35,7 +35,10 @@ def to_minor(text: str, currency: str) -> int:
         raise ValueError(f"not a plain decimal: {text!r}") from None
     if not value.is_finite():
         raise ValueError(f"not a finite decimal: {text!r}")
-    return int(value.scaleb(decimals(currency)).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+    try:
+        return int(value.scaleb(decimals(currency)).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+    except InvalidOperation:  # more digits than any amount has
+        raise ValueError(f"not a decimal that is an amount: {len(text)} characters") from None
 
 
 def to_text(amount_minor: int, currency: str) -> str:

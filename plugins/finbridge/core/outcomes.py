@@ -10,7 +10,9 @@ from datetime import date
 class LedgerEntry:
     """A voucher as finance itself shows it.
 
-    ``content`` is the fingerprint of :func:`finbridge.core.vouchers.fingerprint` over what finance holds.
+    ``content`` is the fingerprint of :func:`finbridge.core.vouchers.fingerprint` over what finance holds;
+    ``debit_minor`` the turnover of the debit side (红字: negative). Where finance does not show the kind, the currency
+    or the document, they are empty.
     """
 
     key: str
@@ -20,6 +22,10 @@ class LedgerEntry:
     posting_date: date
     content: str
     posted: bool = True
+    kind: str = ""
+    currency: str = ""
+    debit_minor: int = 0
+    document_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

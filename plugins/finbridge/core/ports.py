@@ -65,10 +65,7 @@ class Ledger(Protocol):
     """A finance system as the flows see it. Outcomes, never exceptions, for what finance answers."""
 
     async def post(self, vouchers: Sequence[Voucher]) -> list[Outcome]:
-        """Create and post, one outcome a voucher in order; reversals (``kind`` REVERSAL) among them.
-
-        One voucher's refusal never decides another's outcome.
-        """
+        """Create and post, an outcome a voucher in order; reversals among them. One never decides another's."""
         ...
 
     async def find(self, company: str, keys: Sequence[str]) -> dict[str, LedgerEntry]:
@@ -207,6 +204,7 @@ class CollectedDocument:
     personal: Mapping[str, str]
     raw: bytes = field(repr=False)
     problem: Problem | None = None  # e.g. unknown template, unknown company, unknown log entry
+    amount_minor: int | None = None  # total as the form shows it, in the company's currency; None = no plain number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

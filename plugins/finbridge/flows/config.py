@@ -39,6 +39,7 @@ def load_flow(path: Path) -> Flow:
         company_field=company.get("field", ""),
         company_constant=_constant(file, company, data["companies"]),
         business_number_field=data["business_number"],
+        amount_field=data["amount"]["field"] if "amount" in data else None,
         personal_fields=tuple(data.get("personal", ())),
         mapping=data["mapping"],
         documents_suite=data["suites"]["documents"],

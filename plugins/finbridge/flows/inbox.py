@@ -8,10 +8,13 @@ from datetime import datetime, timedelta
 from finbridge.core.documents import DocumentRef, LogEntry, SourceDocument, canonical_content, content_hash
 from finbridge.core.errors import NeedsHuman
 from finbridge.core.flow import Flow
+from finbridge.core.money import to_minor
 from finbridge.core.ports import CollectedDocument, Problem, Translator
 
 #: A document touched less than this before the OA's now may be touched again in the same second: read it once more.
 SETTLED_AFTER = timedelta(seconds=2)
+#: No form means more minor units than this; the hub's columns hold them.
+_LARGEST = 10**17
 
 
 def collected(
@@ -34,6 +37,7 @@ def collected(
         personal=_personal(flow, document),
         raw=document.raw,
         problem=_template_problem(flow, document) or _company_problem(flow, document, company) or log_problem,
+        amount_minor=_amount(flow, document, company),
     )
 
 
@@ -106,6 +110,17 @@ def _company_problem(flow: Flow, document: SourceDocument, company: str) -> Prob
         field=flow.company_field,
         detail=f"company {company!r} is not served by {flow.flow_id}",
     )
+
+
+def _amount(flow: Flow, document: SourceDocument, company: str) -> int | None:
+    """The form's total in the company's currency; None where the form shows no plain number."""
+    if flow.amount_field is None or company not in flow.companies:
+        return None
+    try:
+        amount = to_minor(document.main.get(flow.amount_field, ""), flow.companies[company].currency)
+    except ValueError:
+        return None
+    return amount if abs(amount) <= _LARGEST else None
 
 
 def _personal(flow: Flow, document: SourceDocument) -> dict[str, str]:

@@ -63,26 +63,33 @@ RETURNING t.document_id
 """
 _DOCUMENT = Columns(
     "flow_id text, document_id text, template text, stamp text, settled boolean, company text, business_number text, "
-    "content text, problem_code text, problem_field text, problem_detail text, submitted_at timestamp"
+    "content text, problem_code text, problem_field text, problem_detail text, submitted_at timestamp, "
+    "amount_minor bigint, unread boolean"
 )
+#: A document that could not be read keeps its amount.
 #: A new document is due at once; news about a known one is brought by `bring_news`.
 _STORE = sql.SQL("""
 INSERT INTO hub.document AS t (flow_id, document_id, template, stamp, settled, company, business_number, content,
-    problem_code, problem_field, problem_detail, submitted_at, stage, due_at)
+    problem_code, problem_field, problem_detail, submitted_at, amount_minor, stage, due_at)
 SELECT u.flow_id, u.document_id, u.template, u.stamp, u.settled, u.company, u.business_number, u.content,
-    u.problem_code, u.problem_field, u.problem_detail, u.submitted_at, 'plan', clock_timestamp()
+    u.problem_code, u.problem_field, u.problem_detail, u.submitted_at,
+    CASE WHEN u.unread THEN (SELECT d.amount_minor FROM hub.document d
+                             WHERE d.document_id = u.document_id AND d.flow_id = u.flow_id)
+         ELSE u.amount_minor END, 'plan', clock_timestamp()
 FROM {} ORDER BY u.document_id
 ON CONFLICT (flow_id, document_id) DO UPDATE SET
     template = excluded.template, stamp = excluded.stamp, settled = excluded.settled,
     company = coalesce(nullif(excluded.company, ''), t.company),
     business_number = coalesce(nullif(excluded.business_number, ''), t.business_number),
     content = excluded.content, problem_code = excluded.problem_code, problem_field = excluded.problem_field,
-    problem_detail = excluded.problem_detail, submitted_at = coalesce(excluded.submitted_at, t.submitted_at)
+    problem_detail = excluded.problem_detail, submitted_at = coalesce(excluded.submitted_at, t.submitted_at),
+    amount_minor = excluded.amount_minor
 WHERE (t.template, t.stamp, t.settled, t.company, t.business_number, t.content, t.problem_code, t.problem_field,
-       t.problem_detail, t.submitted_at)
+       t.problem_detail, t.submitted_at, t.amount_minor)
       IS DISTINCT FROM
       (excluded.template, excluded.stamp, excluded.settled, excluded.company, excluded.business_number,
-       excluded.content, excluded.problem_code, excluded.problem_field, excluded.problem_detail, excluded.submitted_at)
+       excluded.content, excluded.problem_code, excluded.problem_field, excluded.problem_detail, excluded.submitted_at,
+       excluded.amount_minor)
 RETURNING t.document_id, t.xmax = 0 AS inserted
 """).format(_DOCUMENT.unnested)
 _PERSONAL = Columns("flow_id text, document_id text, fields jsonb")
@@ -228,8 +235,9 @@ def _store_documents(cursor: Cursor, flow_id: str, documents: Iterable[tuple[Col
     rows = []
     for d, (content, company, number, template, *problem) in documents:
         submitted = max((e.local_at for e in d.events if e.kind is EventKind.SUBMITTED), default=None)
+        unread = d.problem is not None and not d.raw
         named = (template, _text(d.stamp), d.settled, company, number, content)
-        rows.append((flow_id, d.document_id, *named, *problem, submitted))
+        rows.append((flow_id, d.document_id, *named, *problem, submitted, d.amount_minor, unread))
     cursor.execute(_STORE, arrays(_DOCUMENT, rows))
     return {document_id for document_id, inserted in cursor.fetchall() if inserted}
 

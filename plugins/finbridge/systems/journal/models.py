@@ -48,6 +48,8 @@ class Entry(Wire):
     currency: str
     state: str
     lines: list[Line]
+    kind: str = ""
+    document_id: str = ""
 
     def ledger_entry(self, company: str) -> LedgerEntry:
         """As the core knows it; ``company`` is our code, which need not be finance's.
@@ -55,14 +57,19 @@ class Entry(Wire):
         Raises:
             ValueError: an amount is no plain decimal.
         """
+        lines = [line.shown(self.currency) for line in self.lines]
         return LedgerEntry(
             key=self.key,
             company=company,
             number=self.number,
             finance_id=str(self.seq),
             posting_date=self.date,
-            content=fingerprint(self.date, [line.shown(self.currency) for line in self.lines]),
+            content=fingerprint(self.date, lines),
             posted=self.state == "posted",
+            kind=self.kind,
+            currency=self.currency,
+            debit_minor=sum(minor for _, side, minor, _ in lines if side == Side.DEBIT.value),
+            document_id=self.document_id,
         )
 
 

@@ -88,14 +88,19 @@ def entry_of(move: Move, *, company: str, currency: str) -> LedgerEntry:
         company: our code of the company.
         currency: the company's currency, in which the ledger's amounts are.
     """
+    lines = _lines_of(move, currency)
     return LedgerEntry(
         key=move.ref,
         company=company,
         number=move.number,
         finance_id=str(move.id),
         posting_date=move.date,
-        content=fingerprint(move.date, _lines_of(move, currency)),
+        content=fingerprint(move.date, lines),
         posted=move.state == "posted",
+        kind=move.kind or "",
+        currency=currency,
+        debit_minor=sum(minor for _, side, minor, _ in lines if side == Side.DEBIT.value),
+        document_id=move.document or "",
     )
 
 
