@@ -31,6 +31,7 @@ from finbridge.core.outcomes import (
     outcome_name,
 )
 from finbridge.core.ports import Deliverable, DocumentWork, Hub, Lease, Ledger, Sent, Source, Stage, Translator
+from finbridge.core.stopping import MaySend, allowed, always
 from finbridge.flows.reports import DeliverReport
 from finbridge.flows.second_read import read_again
 
@@ -38,8 +39,12 @@ _LOG = logging.getLogger("finbridge.flows")
 LEASE_SECONDS = 60.0
 #: Leases are prolonged before a send if this has passed since the last time.
 RENEW_AFTER_SECONDS = 15.0
-#: Vouchers marked, sent and recorded together.
+#: Vouchers marked, sent and recorded together, at most.
 SEND_BATCH = 200
+#: The first ones, while nobody knows yet how fast finance is; a slow finance goes on with few at a time.
+FIRST_BATCH, SMALLEST_BATCH = 50, 10
+#: How long one such send should take: a pause waits for no more than this.
+SEND_SECONDS = 2.0
 #: The same for those that were sent before: if one of them makes the connector itself fail, few others suffer.
 RESEND_BATCH = 20
 #: What this run could not go on with is due again after this.
@@ -59,7 +64,21 @@ class _Room:
     translator: Translator
     clock: Clock
     counts: Counter[str]
+    may_send: MaySend = always
+    send_batch: int = field(default_factory=lambda: min(FIRST_BATCH, SEND_BATCH))
     failures: list[Exception] = field(default_factory=list)  # of the connector itself
+
+    async def stopped(self) -> bool:
+        """Whether a person paused the flow; asked before each claim and each send."""
+        if await allowed(self.may_send):
+            return False
+        self.counts["paused"] = 1
+        return True
+
+    def pace(self, vouchers: int, seconds: float) -> None:
+        """As many next time as finance takes within the time that one send should last."""
+        rate = vouchers / max(seconds, 0.001)
+        self.send_batch = max(min(SMALLEST_BATCH, SEND_BATCH), min(SEND_BATCH, int(rate * SEND_SECONDS)))
 
 
 @dataclass(slots=True)
@@ -89,24 +108,42 @@ async def deliver(
     translator: Translator,
     worker: str,
     clock: Clock = _CLOCK,
+    may_send: MaySend = always,
 ) -> DeliverReport:
-    """Resolve and send what is due, batch by batch, until nothing is.
+    """Resolve and send what is due, batch by batch, until nothing is or a person stops it (``may_send``).
 
     Raises:
         GiveUp: finance refuses our credentials; nothing was done with what was sent last.
         RetryLater: the OA cannot be read again; what was not sent is given back.
         Exception: the connector itself failed on some vouchers, which are in doubt now; everything else was done.
     """
-    room = _Room(flow=flow, hub=hub, source=source, ledger=ledger, translator=translator, clock=clock, counts=Counter())
+    room = _Room(
+        flow=flow,
+        hub=hub,
+        source=source,
+        ledger=ledger,
+        translator=translator,
+        clock=clock,
+        counts=Counter(),
+        may_send=may_send,
+    )
     while True:
         crash_point("C1")
-        works = await asyncio.to_thread(hub.claim, flow.flow_id, Stage.DELIVER, worker, flow.batch_size, LEASE_SECONDS)
+        works = await _claim(room, worker)
         if not works:
             if room.failures:
                 raise room.failures[0]
             return DeliverReport(**room.counts)
         crash_point("C2")
         await _deliver_batch(room, _Batch({work.lease.document_id: work for work in works}))
+
+
+async def _claim(room: _Room, worker: str) -> list[DocumentWork]:
+    """What is due; nothing where the flow is paused."""
+    if await room.stopped():
+        return []
+    flow = room.flow
+    return await asyncio.to_thread(room.hub.claim, flow.flow_id, Stage.DELIVER, worker, flow.batch_size, LEASE_SECONDS)
 
 
 async def _deliver_batch(room: _Room, batch: _Batch) -> None:
@@ -198,19 +235,24 @@ async def _send_ready(room: _Room, batch: _Batch, items: Sequence[Deliverable]) 
         await asyncio.to_thread(room.hub.store, room.flow.flow_id, changed)
         # put off: where the store finds no news after all, the next look must not come at once, for ever
         batch.close((document.document_id for document in changed), RETRY_SECONDS)
-    for chunk in _sendings(send):
+    for chunk in _sendings(room, send):
         await _renew(room, batch)
+        if await room.stopped():
+            batch.close(batch.works)  # given back at once: due again when the pause ends
+            return
         await _send_chunk(room, batch, [item for item in chunk if item.lease.document_id not in batch.closed])
 
 
-def _sendings(items: Sequence[Deliverable]) -> Iterator[Sequence[Deliverable]]:
-    """New vouchers in large batches; those sent before in small ones, in other company with each attempt."""
+def _sendings(room: _Room, items: Sequence[Deliverable]) -> Iterator[Sequence[Deliverable]]:
+    """New vouchers as finance keeps pace; those sent before in small batches, in other company with each attempt."""
     again = [item for item in items if item.last_sent_at is not None]
     again.sort(key=lambda item: hashlib.sha256(f"{item.voucher.key} {item.last_sent_at}".encode()).digest())
     new = [item for item in items if item.last_sent_at is None]
     few = max(1, min(RESEND_BATCH, len(again) // 4))  # the last ones go one by one
-    for mine, size in ((new, SEND_BATCH), (again, few)):
-        yield from (mine[start : start + size] for start in range(0, len(mine), size))
+    while new:
+        chunk, new = new[: room.send_batch], new[room.send_batch :]
+        yield chunk
+    yield from (again[start : start + few] for start in range(0, len(again), few))
 
 
 async def _renew(room: _Room, batch: _Batch) -> None:
@@ -260,8 +302,11 @@ async def _post(room: _Room, batch: _Batch, marked: Sequence[Deliverable]) -> li
     vouchers are in doubt, the others go on, and the run ends red.
     """
     beat = asyncio.create_task(_keep_alive(room, batch))
+    begin = time.monotonic()
     try:
-        return await room.ledger.post([item.voucher for item in marked])
+        outcomes = await room.ledger.post([item.voucher for item in marked])
+        room.pace(len(marked), time.monotonic() - begin)
+        return outcomes
     except Exception as error:
         _LOG.exception("the connector failed on %s", ", ".join(item.voucher.key for item in marked))
         room.failures.append(error)

@@ -48,7 +48,10 @@ class CheckReport(Report):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliverReport(Report):
-    """Outcomes of sends and of look-ups by key; ``changed_before_send``: documents that the second read held back."""
+    """Outcomes of sends and of look-ups by key; ``changed_before_send``: documents that the second read held back.
+
+    ``paused`` is 1 where a person stopped the flow: what was left is due again.
+    """
 
     documents: int = 0
     sent: int = 0
@@ -64,11 +67,15 @@ class DeliverReport(Report):
     still_in_doubt: int = 0
     changed_before_send: int = 0
     leases_lost: int = 0
+    paused: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteBackReport(Report):
-    """Forms written and read back (``verified``), moved on, refused by the OA with a reason, or to be tried again."""
+    """Forms written and read back (``verified``), moved on, refused by the OA with a reason, or to be tried again.
+
+    ``paused`` is 1 where a person stopped the flow.
+    """
 
     documents: int = 0
     saved: int = 0
@@ -76,6 +83,7 @@ class WriteBackReport(Report):
     advanced: int = 0
     not_possible: int = 0
     retry: int = 0
+    paused: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ from finbridge.core.crashpoints import crash_point
 from finbridge.core.documents import SourceDocument
 from finbridge.core.errors import RetryLater
 from finbridge.core.flow import Flow, WriteBackRule
-from finbridge.core.ports import Hub, Source, Stage, WriteBackItem, WriteBackRecord, WriteBackResult
+from finbridge.core.ports import Hub, Lease, Source, Stage, WriteBackItem, WriteBackRecord, WriteBackResult
+from finbridge.core.stopping import MaySend, allowed, always
 from finbridge.flows.collecting import read_documents
 from finbridge.flows.reports import WriteBackReport
 
@@ -30,10 +31,22 @@ class _Room:
     hub: Hub
     source: Source
     counts: Counter[str]
+    may_send: MaySend = always
+
+    async def stopped(self) -> bool:
+        """Whether a person paused the flow; asked before each claim and before each form is touched."""
+        if await allowed(self.may_send):
+            return False
+        self.counts["paused"] = 1
+        return True
 
 
-async def write_back(*, flow: Flow, hub: Hub, source: Source, worker: str) -> WriteBackReport:
+async def write_back(
+    *, flow: Flow, hub: Hub, source: Source, worker: str, may_send: MaySend = always
+) -> WriteBackReport:
     """Write what is due onto the OA's forms, read it back, and move the forms on where the flow says so.
+
+    Ends early, with everything given back, where a person stops it (``may_send``).
 
     Raises:
         RetryLater: the OA is away; what was not verified is given back.
@@ -41,29 +54,35 @@ async def write_back(*, flow: Flow, hub: Hub, source: Source, worker: str) -> Wr
     """
     if flow.write_back is None:
         return WriteBackReport()
-    room = _Room(flow=flow, rule=flow.write_back, hub=hub, source=source, counts=Counter())
-    while True:
+    room = _Room(flow=flow, rule=flow.write_back, hub=hub, source=source, counts=Counter(), may_send=may_send)
+    while not await room.stopped():
         works = await asyncio.to_thread(
             hub.claim, flow.flow_id, Stage.WRITE_BACK, worker, flow.batch_size, LEASE_SECONDS
         )
         if not works:
-            return WriteBackReport(**room.counts)
-        leases = [work.lease for work in works]
-        retry: set[str] = set()
-        try:
-            items = await asyncio.to_thread(hub.write_backs, flow.flow_id, leases)
-            retry = {item.lease.document_id for item in items}
-            retry -= await _write_batch(room, items)
-        finally:
-            later = [lease for lease in leases if lease.document_id in retry]
-            await asyncio.to_thread(hub.release, flow.flow_id, [ls for ls in leases if ls not in later])
-            if later:
-                room.counts["retry"] += len(later)
-                await asyncio.to_thread(hub.release, flow.flow_id, later, retry_after_seconds=RETRY_SECONDS)
+            break
+        await _claimed(room, [work.lease for work in works])
+    return WriteBackReport(**room.counts)
+
+
+async def _claimed(room: _Room, leases: Sequence[Lease]) -> None:
+    """Write one claimed batch; what failed is put off, everything else given back at once."""
+    flow_id, hub = room.flow.flow_id, room.hub
+    retry: set[str] = set()
+    try:
+        items = await asyncio.to_thread(hub.write_backs, flow_id, leases)
+        retry = {item.lease.document_id for item in items}
+        retry -= await _write_batch(room, items)
+    finally:
+        later = [lease for lease in leases if lease.document_id in retry]
+        await asyncio.to_thread(hub.release, flow_id, [ls for ls in leases if ls not in later])
+        if later:
+            room.counts["retry"] += len(later)
+            await asyncio.to_thread(hub.release, flow_id, later, retry_after_seconds=RETRY_SECONDS)
 
 
 async def _write_batch(room: _Room, items: Sequence[WriteBackItem]) -> set[str]:
-    """Save, then read back, then move on. Returns the documents whose result is stored."""
+    """Save, then read back, then move on. Returns the documents with a stored result or stopped by a pause."""
     room.counts["documents"] += len(items)
     crash_point("C9")
     crash_point("C11")
@@ -78,15 +97,16 @@ async def _write_batch(room: _Room, items: Sequence[WriteBackItem]) -> set[str]:
     if saved:
         room.counts["saved"] += len(saved)
         await asyncio.to_thread(room.hub.record_write_backs, room.flow.flow_id, saved)
-    found, _ = await read_documents(room.source, [item.lease.document_id for item in items])
-    results = await asyncio.gather(
-        *(
-            _settle(room, item, result, found.get(item.lease.document_id), limit)
-            for item, result in zip(items, saves, strict=True)
-        )
+    tried = [(item, result) for item, result in zip(items, saves, strict=True) if result is not None]
+    if not tried:
+        return {item.lease.document_id for item in items}
+    found, _ = await read_documents(room.source, [item.lease.document_id for item, _ in tried])
+    settled = await asyncio.gather(
+        *(_settle(room, item, result, found.get(item.lease.document_id), limit) for item, result in tried)
     )
+    results = [record for record in settled if record is not None]
     await asyncio.to_thread(room.hub.record_write_backs, room.flow.flow_id, results)
-    return {record.lease.document_id for record in results}
+    return {item.lease.document_id for item in items}
 
 
 def _fields(room: _Room, item: WriteBackItem) -> dict[str, str]:
@@ -97,10 +117,13 @@ def _fields(room: _Room, item: WriteBackItem) -> dict[str, str]:
     }
 
 
-async def _save(room: _Room, item: WriteBackItem, limit: asyncio.Semaphore) -> WriteBackResult:
+async def _save(room: _Room, item: WriteBackItem, limit: asyncio.Semaphore) -> WriteBackResult | None:
+    """None: paused, nothing was done."""
     if item.done:
         return WriteBackResult.SAVED
     async with limit:
+        if await room.stopped():
+            return None
         try:
             return await room.source.write_back(item.lease.document_id, room.rule.node, _fields(room, item))
         except RetryLater:
@@ -109,11 +132,17 @@ async def _save(room: _Room, item: WriteBackItem, limit: asyncio.Semaphore) -> W
 
 async def _settle(
     room: _Room, item: WriteBackItem, saved: WriteBackResult, form: SourceDocument | None, limit: asyncio.Semaphore
-) -> WriteBackRecord:
-    """What the form itself shows decides, whatever the save answered. Not moved on yet: later and later again."""
+) -> WriteBackRecord | None:
+    """What the form itself shows decides, whatever the save answered. Not moved on yet: later and later again.
+
+    None: the number stands on the form, and a pause came before it was moved on.
+    """
     shown = form is not None and all(form.main.get(name, "") == text for name, text in _fields(room, item).items())
     if form is not None and shown:
-        if not await _moved_on(room, item, form, limit):
+        moved = await _moved_on(room, item, form, limit)
+        if moved is None:
+            return None
+        if not moved:
             room.counts["retry"] += 1
             return WriteBackRecord(lease=item.lease, keys=item.keys, result=WriteBackResult.RETRY, verified=False)
         room.counts["verified"] += 1
@@ -133,11 +162,13 @@ async def _settle(
     return WriteBackRecord(lease=item.lease, keys=item.keys, result=result, verified=False)
 
 
-async def _moved_on(room: _Room, item: WriteBackItem, form: SourceDocument, limit: asyncio.Semaphore) -> bool:
-    """Submit a posted document onwards. An error text stays at the posting node: a person must see it there."""
+async def _moved_on(room: _Room, item: WriteBackItem, form: SourceDocument, limit: asyncio.Semaphore) -> bool | None:
+    """Submit a posted document onwards; None: paused. An error text stays at the posting node: a person must see it."""
     if not room.rule.advance or item.error or form.node != room.rule.node:
         return True
     async with limit:
+        if await room.stopped():
+            return None
         try:
             result = await room.source.advance(item.lease.document_id, room.rule.node)
         except RetryLater:
