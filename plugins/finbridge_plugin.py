@@ -1,7 +1,8 @@
-"""What Airflow loads from this suite: listeners now, pages and menu entries as they come. Wiring only."""
+"""What Airflow loads from this suite: listeners, pages and their menu entry. Wiring only."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.listeners import hookimpl
@@ -37,3 +38,18 @@ class FinbridgePlugin(AirflowPlugin):
 
     name = "finbridge"
     listeners: list[Any] = [RunNotes()]
+
+    @cached_property
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]  # built when the API server asks for it
+        """The pages; schedulers and tasks load this file too and never import them."""
+        from finbridge.pages.app import build_app
+        from finbridge.pages.menu import PREFIX
+
+        return [{"app": build_app(), "url_prefix": PREFIX, "name": "finbridge"}]
+
+    @cached_property
+    def external_views(self) -> list[dict[str, Any]]:  # type: ignore[override]  # reads Airflow's configuration then
+        """The entry in the navigation; the pages have a menu of their own."""
+        from finbridge.pages.menu import external_views
+
+        return external_views()

@@ -44,21 +44,9 @@ def settings_of(connection: Connection) -> ConnectionSettings:
 
 def hub_dsn(connection: Connection) -> str:
     """The hub's connection string (key=value form, values quoted) from a connection of type ``postgres``."""
-    parts = {
-        "host": connection.host,
-        "port": connection.port,
-        "dbname": connection.schema,
-        "user": connection.login,
-        "password": connection.password,
-        "sslmode": connection.extra_dejson.get("sslmode"),
-        "connect_timeout": 10,
-    }
-    return " ".join(f"{name}={_quoted(str(value))}" for name, value in parts.items() if value not in (None, ""))
+    from finbridge.hub import addresses
 
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    return addresses.hub_dsn(connection)
 
 
 def open_hub_of(connection: Connection) -> PostgresHub:

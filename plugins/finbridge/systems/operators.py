@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.sdk import BaseHook, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from finbridge.core import places
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from finbridge.core.flow import Flow
     from finbridge.core.ports import Judge, Ledger, Source, Translator
     from finbridge.hub import PostgresHub
+    from finbridge.systems.pausing import Pause
 
 HUB_CONNECTION = "hub_default"
 Result = TypeVar("Result")
@@ -38,8 +41,7 @@ Result = TypeVar("Result")
 
 def include_folder() -> Path:
     """Where flows, mappings and expectations lie: ``FINBRIDGE_INCLUDE``, or ``include/`` beside ``plugins/``."""
-    given = os.environ.get("FINBRIDGE_INCLUDE")
-    return Path(given) if given else Path(__file__).resolve().parents[3] / "include"
+    return places.include_folder()
 
 
 def flow_of(flow_id: str) -> Flow:
@@ -70,6 +72,13 @@ class OpenFlow:
     def run_id(self) -> str:
         """Of the DAG run."""
         return self.context["run_id"]
+
+    @cached_property
+    def pause(self) -> Pause:
+        """Whether a person paused the DAGs that count for this run: asked before anything leaves."""
+        from finbridge.systems.pausing import pause_of
+
+        return pause_of(self.context)
 
     @cached_property
     def translator(self) -> Translator:
@@ -138,10 +147,12 @@ class FlowOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, int]:
         """Open, run, note. What a person must mend fails at once; everything else is tried again by Airflow."""
         from finbridge.core.errors import GiveUp
+        from finbridge.systems.pausing import end_if_paused
 
         try:
             with opened(self.flow_id, self.hub_conn_id, context) as flow:
                 note = self.work(flow)
+                end_if_paused(self, flow, note)
         except GiveUp as error:
             raise AirflowFailException(f"{error.code}: {error.staff} [{error.engineer}]") from error
         self.log.info("%s %s: %s", self.flow_id, self.task_id, note)
@@ -181,6 +192,7 @@ async def _deliver(flow: OpenFlow) -> dict[str, int]:
             ledger=ledger,
             translator=flow.translator,
             worker=flow.worker,
+            may_send=flow.pause.may_send,
         )
     return report.as_note()
 

@@ -1,0 +1,32 @@
+"""Where the pages show: the entry in Airflow's own navigation, and the menu inside the pages."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+PREFIX = "/finbridge"
+#: The menu inside the pages: a page's template without its suffix, and its path. The words: catalogue, ``frame.menu``.
+MENU = (("find", "/find"), ("held", "/held"))
+#: Where Airflow's navigation leads.
+FIRST_PAGE = "/find"
+#: Airflow shows one fixed text to everybody, whatever their language.
+NAME = "过账 Posting"
+
+
+def external_views() -> list[dict[str, Any]]:
+    """The entry in Airflow's navigation, embedded in a frame of the UI."""
+    from airflow.configuration import conf
+
+    root = urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/") + PREFIX
+    return [
+        {
+            "name": NAME,
+            "href": root + FIRST_PAGE,
+            "icon": f"{root}/static/icon.svg",
+            "icon_dark_mode": f"{root}/static/icon-dark.svg",
+            "destination": "nav",
+            "url_route": "finbridge",
+            "nav_top_level": True,
+        }
+    ]
