@@ -25,6 +25,7 @@ from aiohttp import web
 from aiohttp.http_parser import RawRequestMessage
 
 MAX_BODY_BYTES = 1 << 30
+LOCAL = "127.0.0.1"
 MAX_LINE_BYTES = 1 << 16  # five hundred keys in one query string
 HTML_BODY = (
     "<!DOCTYPE html><html><head><title>Error</title></head><body><h1>系统繁忙</h1>"
@@ -240,15 +241,16 @@ async def _damaged(rule: FaultRule, request: web.BaseRequest, reply: Reply) -> w
 def response(reply: Reply) -> web.Response:
     """The reply as aiohttp sends it."""
     answer = web.Response(body=reply.body, status=reply.status, headers=reply.headers)
-    answer.headers["Content-Type"] = f"{reply.content_type};charset=utf-8"
+    charset = "" if "charset=" in reply.content_type else ";charset=utf-8"
+    answer.headers["Content-Type"] = reply.content_type + charset
     return answer
 
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-async def listen(handler: Handler, port: int) -> tuple[web.ServerRunner, int]:
-    """Serve ``handler`` on 127.0.0.1 without a router; returns the runner and the bound port."""
+async def listen(handler: Handler, port: int, host: str = LOCAL) -> tuple[web.ServerRunner, int]:
+    """Serve ``handler`` on ``host`` without a router; returns the runner and the bound port."""
     loop = asyncio.get_running_loop()
 
     def make(  # the shape is aiohttp's; only the size limit differs from its default
@@ -260,7 +262,7 @@ async def listen(handler: Handler, port: int) -> tuple[web.ServerRunner, int]:
         web.Server(handler, request_factory=make, access_log=None, max_line_size=MAX_LINE_BYTES), shutdown_timeout=1.0
     )
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await web.TCPSite(runner, host, port).start()
     host_port = runner.addresses[0]
     return runner, int(host_port[1])
 

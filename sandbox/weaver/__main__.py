@@ -13,11 +13,12 @@ from sandbox.weaver.control import Control
 from sandbox.weaver.engine import Engine
 from sandbox.weaver.impose import define_workflow
 from sandbox.weaver.model import SEED, load_seed, workflow_from
+from sandbox.weaver.modes import Modes, mode_seed
 from sandbox.weaver.options import Options
 from sandbox.weaver.render import Renderer
 from sandbox.weaver.server import Oa
 from sandbox.weaver.store import Store
-from sandbox.wire import hold, listen, ready_line, stop_signal
+from sandbox.wire import LOCAL, hold, listen, ready_line, stop_signal
 
 
 def build(folder: Path, seed_file: Path) -> Oa:
@@ -31,15 +32,16 @@ def build(folder: Path, seed_file: Path) -> Oa:
     for item in store.metas("workflow.").values():
         define_workflow(engine, {**item["spec"], **item["form"], "id": item["spec"]["id"]})
     auth = Auth(store, seed.users, seed.apps, options)
-    return Oa(engine, auth, Renderer(workflows, seed.users, options), options, clock)
+    modes = Modes(mode_seed(seed.modes), store, clock, seed.users, options)
+    return Oa(engine, auth, Renderer(workflows, seed.users, options), modes, options)
 
 
 async def serve(arguments: argparse.Namespace) -> None:
     """Listen on both ports until a signal; then write what is left and go."""
     lock, stop = hold(arguments.data), stop_signal()
     oa = build(arguments.data, arguments.seed)
-    runner, port = await listen(oa.handle, arguments.port)
-    control, control_port = await listen(Control(oa).handle, arguments.control_port)
+    runner, port = await listen(oa.handle, arguments.port, arguments.host)
+    control, control_port = await listen(Control(oa).handle, arguments.control_port, arguments.host)
     ready_line(port=port, control_port=control_port)
     await stop.wait()
     await runner.cleanup()
@@ -51,6 +53,7 @@ async def serve(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="sandbox.weaver", description="Weaver e-cology E9 stand-in")
+    parser.add_argument("--host", default=LOCAL, help="where to listen; a container needs 0.0.0.0")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--control-port", type=int, default=0)
     parser.add_argument("--data", type=Path, required=True, help="folder that keeps the state")

@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from sandbox.weaver.impose import BadItem, define_workflow, impose
+from sandbox.weaver.modes import Refused
 from sandbox.weaver.options import BadOption
 from sandbox.weaver.server import Oa
 from sandbox.wire import BadRule, Reply, json_reply, response
@@ -37,6 +38,8 @@ class Control:
             ("GET", "/journal"): self._journal,
             ("GET", "/stats"): lambda _, __: self._stats(),
             ("DELETE", "/stats"): self._reset_stats,
+            ("POST", "/modes"): lambda body, _: json_reply({"ids": oa.modes.by_hand(body["table"], body["rows"])}),
+            ("GET", "/modes"): lambda _, request: json_reply(oa.modes.shown(request.query["table"])),
             ("POST", "/expire-tokens"): lambda _, __: json_reply({"expired": oa.auth.expire_tokens()}),
         }
 
@@ -48,7 +51,7 @@ class Control:
         body = await request.read() if request.can_read_body else b""
         try:
             reply = operation(orjson.loads(body) if body else {}, request)
-        except (BadItem, BadOption, BadRule, ValueError, KeyError, TypeError) as error:
+        except (BadItem, BadOption, BadRule, Refused, ValueError, KeyError, TypeError) as error:
             reply = json_reply({"error": f"{type(error).__name__}: {error}"}, 400)
         await self._oa.engine.store.committed()
         return response(reply)

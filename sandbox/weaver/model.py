@@ -214,6 +214,7 @@ class Seed:
     users: dict[str, User]
     workflows: list[dict[str, Any]]
     forms: dict[str, dict[str, Any]]
+    modes: dict[str, Any]
 
 
 def load_seed(path: Path = SEED) -> Seed:
@@ -231,4 +232,4 @@ def load_seed(path: Path = SEED) -> Seed:
     }
     users |= {item["id"]: User(**item) for item in raw["users"]}
     users |= {number: User(number, f"L{number}", "停用账号", locked=True) for number in raw["locked_users"]}
-    return Seed(raw["apps"], users, raw["workflows"], raw["forms"])
+    return Seed(raw["apps"], users, raw["workflows"], raw["forms"], raw.get("modes", {}))

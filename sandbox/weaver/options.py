@@ -24,6 +24,8 @@ class Options:
     date_skew_seconds: float = 0.0  # what the Date header is off by
     seed: int = 0  # of everything that is shuffled or drawn
     code_as_object: bool = False  # some builds answer {"name", "statusCode"} instead of a text code
+    mode_reply_as_string: bool = False  # form-mode: the whole reply is a JSON string once more
+    mode_charset: str = "utf-8"  # form-mode: "declared-gbk" says GBK over UTF-8 bytes, "gbk" sends GBK
     gone_answer: str = "PARAM_ERROR"  # code for an unknown or deleted request: PARAM_ERROR or NO_PERMISSION
 
     def update(self, values: Mapping[str, object]) -> None:

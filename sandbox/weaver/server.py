@@ -16,13 +16,16 @@ from sandbox.weaver.engine import Engine
 from sandbox.weaver.forms import Refusal, other_params
 from sandbox.weaver.lists import SCOPES, Lists
 from sandbox.weaver.model import User
+from sandbox.weaver.modes import FAULTS as MODE_FAULTS
+from sandbox.weaver.modes import PATH as MODE_PATH
+from sandbox.weaver.modes import Modes
 from sandbox.weaver.options import Options
 from sandbox.weaver.render import Renderer, result
 from sandbox.wire import WIRE_FAULTS, FaultBook, FaultRule, Reply, json_reply, response, show
 
 AUTH_FAULTS = frozenset({"token_lost", "token_expired", "login_timeout", "account_error"})
 LIST_FAULTS = frozenset({"page_drift", "wrong_count", "hidden_rows", "late_rows", "doubled_rows", "reordered_rows"})
-FAULTS = AUTH_FAULTS | LIST_FAULTS | ANSWER_FAULTS | {"flow_on_failed"}
+FAULTS = AUTH_FAULTS | LIST_FAULTS | ANSWER_FAULTS | MODE_FAULTS | {"flow_on_failed"}
 PA_SERVICE = "/api/workflow/paService/"
 READS = frozenset({"getWorkflowRequest", "getRequestStatus", "getRequestLog", "getRequestOperatorInfo"})
 _UTF8 = "utf-8"
@@ -33,8 +36,9 @@ Operation = Callable[[Mapping[str, str], User, FaultRule | None], object]
 class Oa:
     """One OA server: engine, auth, lists, faults and the handler of its port."""
 
-    def __init__(self, engine: Engine, auth: Auth, renderer: Renderer, options: Options, clock: VirtualClock) -> None:
-        self.engine, self.auth, self.renderer, self.options, self.clock = engine, auth, renderer, options, clock
+    def __init__(self, engine: Engine, auth: Auth, renderer: Renderer, modes: Modes, options: Options) -> None:
+        self.engine, self.auth, self.renderer, self.modes, self.options = engine, auth, renderer, modes, options
+        self.clock: VirtualClock = engine.clock
         self.lists = Lists(engine)
         self.faults = FaultBook(FAULTS)
         self.stats = Stats()
@@ -64,7 +68,7 @@ class Oa:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a call, with a fault where a rule fires."""
-        endpoint = request.path.rpartition("/")[2]
+        endpoint = endpoint_of(request.path)
         self.stats.begin(endpoint)
         status = 0
         try:
@@ -94,6 +98,8 @@ class Oa:
         try:
             if request.path.startswith("/api/ec/dev/auth/") and request.method == "POST":
                 return self._auth_call(request, endpoint)
+            if request.path.startswith(MODE_PATH) and request.method == "POST":
+                return self.modes.reply(endpoint, request.path.rpartition("/")[2], body, fault)
             operation = self.operations.get(endpoint) if request.path == PA_SERVICE + endpoint else None
             account = request.path == "/api/hrm/login/getAccountList"
             if operation is None and not account:
@@ -193,6 +199,11 @@ class Oa:
             "accounts": [],
         }
         return json_reply({"status": "1", "data": data})
+
+
+def endpoint_of(path: str) -> str:
+    """What faults and counters call a call: the last part of its path; of a form-mode call, its operation."""
+    return path.removeprefix(MODE_PATH).partition("/")[0] if path.startswith(MODE_PATH) else path.rpartition("/")[2]
 
 
 def _positive(value: object, default: int) -> int:

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS request (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS journal (seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS mode (name TEXT, id INTEGER, body BLOB NOT NULL, PRIMARY KEY (name, id));
 CREATE TABLE IF NOT EXISTS token (token TEXT PRIMARY KEY, appid TEXT NOT NULL, expires_at REAL NOT NULL);
 """
 FIRST_REQUEST_ID = 90_000
@@ -46,6 +47,8 @@ class Store:
         self._days: dict[int, str] = {}
         self._dirty: dict[int, Request] = {}
         self._entries: list[dict[str, Any]] = []
+        self._modes: dict[str, dict[int, dict[str, str]]] = {}
+        self._changed_modes: dict[tuple[str, int], dict[str, str]] = {}
         self._tokens: list[tuple[str, str, float]] = []
         self._meta: dict[str, object] = {}
         self._waiting: asyncio.Future[None] | None = None
@@ -54,12 +57,15 @@ class Store:
     def _load(self) -> None:
         for (body,) in self._db.execute("SELECT body FROM request ORDER BY id"):
             self._index(load_request(body))
+        for name, number, body in self._db.execute("SELECT name, id, body FROM mode ORDER BY name, id"):
+            self._modes.setdefault(name, {})[number] = orjson.loads(body)
         (last,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM journal").fetchone()
         self.journal_seq = int(last)
         counters = self.meta("counters") or {}
         self.last_request = int(counters.get("request", FIRST_REQUEST_ID))
         self.last_log = int(counters.get("log", 0))
         self.last_row = int(counters.get("row", 0))
+        self.last_mode_row = int(counters.get("mode_row", 0))
 
     def _index(self, request: Request) -> None:
         self.requests[request.id] = request
@@ -90,6 +96,11 @@ class Store:
         self.last_row += 1
         return str(self.last_row)
 
+    def next_mode_row(self) -> int:
+        """A new id of a row of the form engine."""
+        self.last_mode_row += 1
+        return self.last_mode_row
+
     # ------------------------------------------------------------ changes
 
     def changed(self, request: Request, entry: dict[str, Any]) -> None:
@@ -99,6 +110,15 @@ class Store:
         self.version += 1
         self._index(request)
         self._dirty[request.id] = request
+        self._note(entry)
+
+    def mode_changed(self, table: str, number: int, row: dict[str, str], entry: dict[str, Any]) -> None:
+        """Take a row of the form engine and its journal entry into the running transaction."""
+        self._modes.setdefault(table, {})[number] = row
+        self._changed_modes[table, number] = row
+        self._note(entry)
+
+    def _note(self, entry: dict[str, Any]) -> None:
         self.journal_seq += 1
         self._entries.append({"seq": self.journal_seq, "at": "", **entry})
         self._schedule()
@@ -141,15 +161,21 @@ class Store:
         put = "INSERT INTO {} VALUES (?, ?) ON CONFLICT ({}) DO UPDATE SET {} = excluded.{}"
         database.executemany(put.format("request", "id", "body", "body"), self._request_rows())
         if self._entries:
-            counters = {"request": self.last_request, "log": self.last_log, "row": self.last_row}
+            counters = {
+                **{"request": self.last_request, "log": self.last_log, "row": self.last_row},
+                "mode_row": self.last_mode_row,
+            }
             self._meta["counters"] = counters
             database.executemany("INSERT INTO journal VALUES (?, ?)", self._journal_rows())
+        modes = [(name, number, orjson.dumps(row)) for (name, number), row in self._changed_modes.items()]
+        database.executemany("INSERT OR REPLACE INTO mode VALUES (?, ?, ?)", modes)
         if self._tokens:
             database.executemany("INSERT OR REPLACE INTO token VALUES (?, ?, ?)", self._tokens)
         rows = [(name, orjson.dumps(value)) for name, value in self._meta.items()]
         database.executemany(put.format("meta", "name", "value", "value"), rows)
         database.execute("COMMIT")
         self._dirty.clear()
+        self._changed_modes.clear()
         self._entries.clear()
         self._tokens.clear()
         self._meta.clear()
@@ -184,6 +210,10 @@ class Store:
         """Journal entries with ``seq > after`` as one JSON array."""
         rows = self._db.execute("SELECT body FROM journal WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
         return b"[" + b",".join(body for (body,) in rows) + b"]"
+
+    def mode_rows(self, table: str) -> Mapping[int, dict[str, str]]:
+        """Rows of a table of the form engine by id."""
+        return self._modes.get(table, {})
 
     def find(self, request_id: int) -> Request | None:
         """A live request."""
