@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -63,9 +63,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return pauses
 
 
-def watcher(monkeypatch: pytest.MonkeyPatch, looks: Looks) -> Any:
+def watcher(monkeypatch: pytest.MonkeyPatch, looks: Looks, queued: Callable[[str], int] = lambda _: 0) -> Any:
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
     from finbridge.tasks.triggers import DocumentsDueTrigger
 
+    def count(dag_id: str, *, states: list[str]) -> int:
+        assert states == ["queued"]
+        return queued(dag_id)
+
+    monkeypatch.setattr(RuntimeTaskInstance, "get_dr_count", staticmethod(count))
     monkeypatch.setattr(DocumentsDueTrigger, "opened", lambda self: looks.open())
     return DocumentsDueTrigger(flow_id=FLOW_ID, hub_conn_id="hub_default")
 
@@ -86,6 +92,21 @@ async def test_the_watcher_fires_a_wake_up_and_nothing_more(
     events = await asyncio.wait_for(first(watcher(monkeypatch, looks), 2), 10)
     assert events == [{"flow_id": FLOW_ID, "rows": 1, "due": 0}] * 2
     assert looks.opened == 1
+
+
+@pytest.mark.parametrize("kind", ["wake", "sweep"])
+async def test_no_wake_up_is_given_while_a_run_waits_for_the_end_of_a_pause(
+    monkeypatch: pytest.MonkeyPatch, quick: list[float], kind: str
+) -> None:
+    left = [40]
+
+    def queued(dag_id: str) -> int:
+        left[0] -= dag_id == f"{FLOW_ID}__{kind}"
+        return int(dag_id == f"{FLOW_ID}__{kind}" and left[0] > 0)
+
+    events = await asyncio.wait_for(first(watcher(monkeypatch, Looks(seen("1", due=3)), queued), 1), 10)
+    assert events == [{"flow_id": FLOW_ID, "rows": 1, "due": 3}]
+    assert len(quick) == 39, "the wake-up comes at the first look after the pause"
 
 
 async def test_no_error_ends_the_watcher(monkeypatch: pytest.MonkeyPatch, quick: list[float]) -> None:

@@ -1,7 +1,7 @@
 """The note on a DAG run: what it moved, readable in the UI's list of runs. Counts only.
 
-A task has no way to write a note of its run, so the account task leaves the text in an XCom and a listener in the
-scheduler, which owns the run, puts it there.
+A task has no way to write a note of its run, so the account task (or the task at which a pause ended the run) leaves
+the text in an XCom and a listener in the scheduler, which owns the run, puts it there.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from finbridge.systems.pausing import NOTE_KEY
+
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
 
-NOTE_KEY = "note"
 ACCOUNT_TASK = "account"
 _LOG = logging.getLogger(__name__)
 _MAX_CHARS = 900
@@ -29,7 +30,7 @@ def summary(counts: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def put_note(dag_run: DagRun) -> bool:
-    """Copy the account task's text onto the run, inside the scheduler's own transaction. Whether there was one.
+    """Copy the text that a task left onto the run, inside the scheduler's own transaction. Whether there was one.
 
     One look-up by key and one attribute, flushed with the run's state; no savepoint, which the scheduler's guard
     against commits would refuse. A failure is logged: a note is no reason to disturb the scheduler.
@@ -45,11 +46,10 @@ def put_note(dag_run: DagRun) -> bool:
         query = select(XComModel.value).where(
             XComModel.dag_id == dag_run.dag_id,
             XComModel.run_id == dag_run.run_id,
-            XComModel.task_id == ACCOUNT_TASK,
             XComModel.key == NOTE_KEY,
         )
         with session.no_autoflush:
-            text = session.scalar(query)
+            text = session.scalar(query.order_by(XComModel.timestamp.desc()).limit(1))
         if not isinstance(text, str):
             return False
         dag_run.note = text

@@ -1,6 +1,7 @@
 """The watcher of a flow: looks into the OA and the hub every few seconds and wakes the DAG while something is due.
 
-It only reads. A lost event heals at a later look; idle time makes no runs; no worker slot is held.
+It only reads. A lost event heals at a later look; idle time makes no runs; no worker slot is held. While a run of the
+flow waits in the queue (it does as long as its DAG is paused), the watcher gives no more wake-ups: runs do not pile up.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
+from finbridge.systems.pausing import AUTOMATIC, stoppers
 from finbridge.tasks.watch import Lookout, Watch
 
 if TYPE_CHECKING:
@@ -54,7 +56,9 @@ class DocumentsDueTrigger(BaseEventTrigger):
                     while True:
                         seen = await lookout.look()
                         pause = lookout.flow.poll_seconds
-                        if watch.wakes(seen, time.monotonic()):
+                        now = time.monotonic()
+                        if watch.reason(seen, now) and not await self.run_waits():
+                            watch.given(seen, now)
                             payload = {"flow_id": self.flow_id, "rows": len(seen.rows), "due": seen.due}
                             yield TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow's own is not annotated
                         await asyncio.sleep(pause)
@@ -62,6 +66,15 @@ class DocumentsDueTrigger(BaseEventTrigger):
                 self.log.warning("%s: could not look: %s: %s", self.flow_id, type(error).__name__, error)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    async def run_waits(self) -> bool:
+        """Whether a run of the flow is queued: it has not begun, or its DAG is paused. It will see what is due."""
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        for dag_id in stoppers(f"{self.flow_id}__{AUTOMATIC[0]}"):
+            if await asyncio.to_thread(RuntimeTaskInstance.get_dr_count, dag_id, states=["queued"]):
+                return True
+        return False
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Lookout]:

@@ -49,14 +49,19 @@ class Watch:
 
     def wakes(self, seen: Seen, now: float) -> bool:
         """Whether this look is a reason for a run. A True is remembered as given."""
-        if not self._due(seen, now):
+        if not self.reason(seen, now):
             return False
+        self.given(seen, now)
+        return True
+
+    def given(self, seen: Seen, now: float) -> None:
+        """Remember a wake-up."""
         self._fired_at = now
         self._started_then = seen.last_started
         self._signalled = frozenset(seen.rows)
-        return True
 
-    def _due(self, seen: Seen, now: float) -> bool:
+    def reason(self, seen: Seen, now: float) -> bool:
+        """Whether this look is a reason for a run; nothing is remembered."""
         if not seen.rows and not seen.due:
             return False
         if self._fired_at is None:

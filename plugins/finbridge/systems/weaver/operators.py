@@ -40,7 +40,9 @@ async def _write_back(flow: OpenFlow) -> dict[str, int]:
     from finbridge.flows import write_back
 
     async with flow.source() as source:
-        report = await write_back(flow=flow.flow, hub=flow.hub, source=source, worker=flow.worker)
+        report = await write_back(
+            flow=flow.flow, hub=flow.hub, source=source, worker=flow.worker, may_send=flow.pause.may_send
+        )
     return report.as_note()
 
 
