@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -32,23 +32,12 @@ timeout = 3600
 """
 
 
-def demo_spec(years: tuple[int, ...] = (2025, 2026, 2027), *, password: str = "finbridge-demo") -> dict[str, Any]:  # noqa: S107 - the demo's
-    """The demo's two companies, 40 employees and 10 suppliers; see ledger/set_up.py for the shape."""
-    companies = {"1000": "示例科技有限公司", "2000": "示例贸易有限公司"}
-    return {
-        "companies": [
-            {"code": code, "name": name, "currency": "CNY", "time_zone": "Asia/Shanghai"}
-            for code, name in companies.items()
-        ],
-        "years": list(years),
-        "journals": [{"code": "FIN", "name": "费用报销"}],
-        "currencies": ["USD"],
-        "parties": [
-            *({"code": f"E{n:04d}", "name": f"员工{n:04d}"} for n in range(1, 41)),
-            *({"code": f"S{n:04d}", "name": f"供应商{n:04d}"} for n in range(1, 11)),
-        ],
-        "user": {"login": "finbridge", "name": "凭证集成", "password": password},
-    }
+def demo_spec(years: Sequence[int] | None = None, *, password: str = "finbridge-demo") -> dict[str, Any]:  # noqa: S107 - the demo's
+    """The demo's two companies, 40 employees and 10 suppliers (ledger/demo_spec.json); see ledger/set_up.py for the
+    shape. ``years`` replaces the accounting years.
+    """
+    spec: dict[str, Any] = json.loads((LEDGER / "demo_spec.json").read_text(encoding="utf-8"))
+    return {**spec, "years": list(years or spec["years"]), "user": {**spec["user"], "password": password}}
 
 
 class LedgerServer:
@@ -127,6 +116,11 @@ class LedgerServer:
         """SIGKILL to trytond, as a crash would do."""
         if self._process:
             self._process.kill()
+
+    @property
+    def pid(self) -> int:
+        """Process id of trytond; 0 before the first start."""
+        return self._process.pid if self._process else 0
 
     @property
     def running(self) -> bool:
