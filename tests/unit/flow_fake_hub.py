@@ -92,9 +92,7 @@ class _Doc:
         rows = [row for row in self.vouchers.values() if now is None or row.retry_at is None or row.retry_at <= now]
         if any(self.may_go(row) for row in rows):
             return Stage.DELIVER
-        if any(
-            row.kind is VoucherKind.EXPENSE and not row.told and row.state in _TELLS for row in self.vouchers.values()
-        ):
+        if any(r.kind is VoucherKind.EXPENSE and not r.told and r.state in _TELLS for r in self.vouchers.values()):
             return Stage.WRITE_BACK
         return None
 
@@ -108,6 +106,7 @@ class _Doc:
 
 _TURN = {VoucherKind.REVERSAL: 0, VoucherKind.EXPENSE: 1, VoucherKind.PAYMENT: 2}
 _TELLS = (VoucherState.POSTED, VoucherState.WRITTEN_BACK, VoucherState.REJECTED)
+_Only = Sequence[str] | None
 _PUT_OFF = (Locked, Throttled, NotSent, RefusedUnprocessed)
 
 
@@ -147,9 +146,7 @@ class FakeHub:
         return CollectWindow(flow_id=flow_id, through=self.through, fence=self.fence)
 
     def unseen(self, flow_id: str, refs: Sequence[DocumentRef]) -> list[DocumentRef]:
-        return [
-            ref for ref in refs if ref.document_id not in self.docs or self.docs[ref.document_id].stamp != ref.stamp
-        ]
+        return [r for r in refs if r.document_id not in self.docs or self.docs[r.document_id].stamp != r.stamp]
 
     def store(self, flow_id: str, documents: Sequence[CollectedDocument]) -> int:
         due = 0
@@ -185,9 +182,11 @@ class FakeHub:
         now = self.clock.now()
         return (doc.lease is None or doc.lease[2] <= now) and (doc.due_at is None or doc.due_at <= now)
 
-    def claim(self, flow_id: str, stage: Stage, worker: str, limit: int, lease_seconds: float) -> list[DocumentWork]:
+    def claim(
+        self, flow_id: str, stage: Stage, worker: str, limit: int, lease_seconds: float, *, only: _Only = None
+    ) -> list[DocumentWork]:
         works: list[DocumentWork] = []
-        for doc in self.docs.values():
+        for doc in self.docs.values() if only is None else [self.docs[name] for name in only if name in self.docs]:
             if len(works) < limit and self._free(doc) and doc.stage(self.clock.now()) is stage:
                 self.fence += 1
                 doc.lease = (worker, self.fence, self.clock.now() + timedelta(seconds=lease_seconds))

@@ -333,18 +333,12 @@ class Hub(Protocol):
     # collect
     def begin_collect(self, flow_id: str, worker: str, lease_seconds: float) -> CollectWindow | None:
         """None while another worker collects for this flow."""
-        ...
 
     def unseen(self, flow_id: str, refs: Sequence[DocumentRef]) -> list[DocumentRef]:
         """Those whose stamp differs from the last settled one."""
-        ...
 
     def store(self, flow_id: str, documents: Sequence[CollectedDocument]) -> int:
-        """Append to the inbox, add events, note the stamp; documents with a new version or event become due for PLAN.
-
-        Returns the number of documents that became due.
-        """
-        ...
+        """Append to the inbox, add events, note the stamp; documents with news become due for PLAN: their number."""
 
     def end_collect(self, window: CollectWindow, through: datetime | None) -> bool:
         """Give the right back and move the watermark; None leaves it where it is (the look failed)."""
@@ -352,10 +346,16 @@ class Hub(Protocol):
     # work
     def due(self, flow_id: str) -> Mapping[Stage, int]:
         """Documents due now and not under a live lease, by stage: one indexed query."""
-        ...
 
     def claim(
-        self, flow_id: str, stage: Stage, worker: str, limit: int, lease_seconds: float
+        self,
+        flow_id: str,
+        stage: Stage,
+        worker: str,
+        limit: int,
+        lease_seconds: float,
+        *,
+        only: Sequence[str] | None = None,  # of these documents alone; tens of thousands are fine
     ) -> list[DocumentWork]: ...
 
     def save_plans(self, flow_id: str, plans: Sequence[Planned]) -> list[Lease]:

@@ -110,8 +110,17 @@ class _Room:
     counts: Counter[str]
 
 
-def check(*, flow: Flow, hub: Hub, translator: Translator, judge: Judge, worker: str, run_id: str) -> CheckReport:
-    """Plan, translate and judge every document that is due, batch by batch.
+def check(
+    *,
+    flow: Flow,
+    hub: Hub,
+    translator: Translator,
+    judge: Judge,
+    worker: str,
+    run_id: str,
+    only: Sequence[str] | None = None,
+) -> CheckReport:
+    """Plan, translate and judge every document that is due (with ``only``: of these alone), batch by batch.
 
     Raises:
         GiveUp: a batch rule is broken; its verdict is stored, its documents are given back, nothing of it is posted.
@@ -120,7 +129,7 @@ def check(*, flow: Flow, hub: Hub, translator: Translator, judge: Judge, worker:
     room = _Room(flow=flow, hub=hub, translator=translator, judge=judge, run_id=run_id, codes=codes, counts=Counter())
     while True:
         crash_point("C1")
-        works = hub.claim(flow.flow_id, Stage.PLAN, worker, flow.batch_size, LEASE_SECONDS)
+        works = hub.claim(flow.flow_id, Stage.PLAN, worker, flow.batch_size, LEASE_SECONDS, only=only)
         if not works:
             return CheckReport(**room.counts)
         crash_point("C2")
@@ -150,7 +159,7 @@ def _translate_and_judge(room: _Room, cases: Mapping[str, _Case]) -> None:
         return
     for translation in translate_apart(room.translator, requests, room.codes):
         verdicts = _judge(room, translation)
-        _stop_if_broken(room.flow, verdicts)
+        _stop_if_broken(room.flow, verdicts, {request.company for request in requests})
         for problem in (*translation.problems, *(bad for verdict in verdicts for bad in verdict.bad)):
             cases[problem.document_id].hold(problem)
             cases[problem.document_id].bad = True
@@ -178,7 +187,7 @@ def _judge(room: _Room, translation: Translation) -> list[Verdict]:
     return verdicts
 
 
-def _stop_if_broken(flow: Flow, verdicts: Sequence[Verdict]) -> None:
+def _stop_if_broken(flow: Flow, verdicts: Sequence[Verdict], companies: set[str]) -> None:
     """A broken batch rule stops the load."""
     broken = [f"{v.suite}: {rule}" for v in verdicts if not v.batch_ok for rule in v.broken_batch_rules or ("?",)]
     if broken:
@@ -186,6 +195,7 @@ def _stop_if_broken(flow: Flow, verdicts: Sequence[Verdict]) -> None:
             "broken_batch_rule",
             f"批次规则不通过，本批不过账 / broken batch rules, nothing of this batch is posted: {'; '.join(broken)}",
             f"flow {flow.flow_id}: {'; '.join(broken)}",
+            companies=tuple(sorted(companies)),
         )
 
 

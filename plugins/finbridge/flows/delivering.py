@@ -65,6 +65,7 @@ class _Room:
     clock: Clock
     counts: Counter[str]
     may_send: MaySend = always
+    only: Sequence[str] | None = None
     send_batch: int = field(default_factory=lambda: min(FIRST_BATCH, SEND_BATCH))
     failures: list[Exception] = field(default_factory=list)  # of the connector itself
 
@@ -109,8 +110,11 @@ async def deliver(
     worker: str,
     clock: Clock = _CLOCK,
     may_send: MaySend = always,
+    only: Sequence[str] | None = None,
 ) -> DeliverReport:
-    """Resolve and send what is due, batch by batch, until nothing is or a person stops it (``may_send``).
+    """Resolve and send what is due (with ``only``: of these documents alone), batch by batch, until nothing is.
+
+    Ends early, with everything given back, where a person stops it (``may_send``).
 
     Raises:
         GiveUp: finance refuses our credentials; nothing was done with what was sent last.
@@ -126,6 +130,7 @@ async def deliver(
         clock=clock,
         counts=Counter(),
         may_send=may_send,
+        only=only,
     )
     while True:
         crash_point("C1")
@@ -142,8 +147,8 @@ async def _claim(room: _Room, worker: str) -> list[DocumentWork]:
     """What is due; nothing where the flow is paused."""
     if await room.stopped():
         return []
-    flow = room.flow
-    return await asyncio.to_thread(room.hub.claim, flow.flow_id, Stage.DELIVER, worker, flow.batch_size, LEASE_SECONDS)
+    name, size = room.flow.flow_id, room.flow.batch_size
+    return await asyncio.to_thread(room.hub.claim, name, Stage.DELIVER, worker, size, LEASE_SECONDS, only=room.only)
 
 
 async def _deliver_batch(room: _Room, batch: _Batch) -> None:

@@ -42,9 +42,15 @@ class _Room:
 
 
 async def write_back(
-    *, flow: Flow, hub: Hub, source: Source, worker: str, may_send: MaySend = always
+    *,
+    flow: Flow,
+    hub: Hub,
+    source: Source,
+    worker: str,
+    may_send: MaySend = always,
+    only: Sequence[str] | None = None,
 ) -> WriteBackReport:
-    """Write what is due onto the OA's forms, read it back, and move the forms on where the flow says so.
+    """Write what is due (with ``only``: of these documents alone), read it back, move the forms on where asked to.
 
     Ends early, with everything given back, where a person stops it (``may_send``).
 
@@ -57,7 +63,7 @@ async def write_back(
     room = _Room(flow=flow, rule=flow.write_back, hub=hub, source=source, counts=Counter(), may_send=may_send)
     while not await room.stopped():
         works = await asyncio.to_thread(
-            hub.claim, flow.flow_id, Stage.WRITE_BACK, worker, flow.batch_size, LEASE_SECONDS
+            hub.claim, flow.flow_id, Stage.WRITE_BACK, worker, flow.batch_size, LEASE_SECONDS, only=only
         )
         if not works:
             break

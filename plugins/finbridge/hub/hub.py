@@ -90,9 +90,20 @@ class PostgresHub:
         """See the port."""
         return work.due(self._connections, flow_id)
 
-    def claim(self, flow_id: str, stage: Stage, worker: str, limit: int, lease_seconds: float) -> list[DocumentWork]:
+    def claim(
+        self,
+        flow_id: str,
+        stage: Stage,
+        worker: str,
+        limit: int,
+        lease_seconds: float,
+        *,
+        only: Sequence[str] | None = None,
+    ) -> list[DocumentWork]:
         """See the port."""
-        return work.claim(self._connections, flow_id, stage, worker=worker, limit=limit, lease_seconds=lease_seconds)
+        return work.claim(
+            self._connections, flow_id, stage, worker=worker, limit=limit, lease_seconds=lease_seconds, only=only
+        )
 
     def save_plans(self, flow_id: str, plans: Sequence[Planned]) -> list[Lease]:
         """See the port. The leases of stored plans end."""

@@ -31,7 +31,7 @@ GROUP BY stage
 _CLAIM = """
 WITH taken AS (
     SELECT document_id FROM hub.document
-    WHERE flow_id = %(flow)s AND stage IS NOT NULL AND stage = %(stage)s AND due_at <= now()
+    WHERE flow_id = %(flow)s AND stage IS NOT NULL AND stage = %(stage)s AND due_at <= now(){only}
     ORDER BY due_at, document_id LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
@@ -43,6 +43,9 @@ FROM taken WHERE d.flow_id = %(flow)s AND d.document_id = taken.document_id
 RETURNING d.document_id, d.lease_fence, d.company, d.business_number, d.content, d.problem_code, d.problem_field,
           d.problem_detail
 """
+CLAIM = _CLAIM.format(only="")
+#: The array is looked up hashed behind the index of what is due, or by primary key where it is short.
+CLAIM_ONLY = _CLAIM.format(only=" AND document_id = ANY (%(only)b::text[])")
 _RENEW = """
 UPDATE hub.document SET lease_until = clock_timestamp() + %s * interval '1 second',
                         due_at = clock_timestamp() + %s * interval '1 second'
@@ -59,13 +62,21 @@ def due(connections: Connections, flow_id: str) -> Mapping[Stage, int]:
 
 
 def claim(
-    connections: Connections, flow_id: str, stage: Stage, *, worker: str, limit: int, lease_seconds: float
+    connections: Connections,
+    flow_id: str,
+    stage: Stage,
+    *,
+    worker: str,
+    limit: int,
+    lease_seconds: float,
+    only: Sequence[str] | None = None,
 ) -> list[DocumentWork]:
     """See `finbridge.core.ports.Hub.claim`. Two workers never get one document, and neither waits for the other."""
+    asked = {"flow": flow_id, "stage": stage.value, "worker": worker, "limit": limit, "seconds": lease_seconds}
+    statement, named = (CLAIM, {}) if only is None else (CLAIM_ONLY, {"only": list(only)})
     with connections.transaction() as cursor:
-        asked = {"flow": flow_id, "stage": stage.value, "worker": worker, "limit": limit, "seconds": lease_seconds}
         with cursor.connection.cursor(row_factory=dict_row) as rows:
-            taken = rows.execute(_CLAIM, asked).fetchall()
+            taken = rows.execute(statement, {**asked, **named}).fetchall()
         if not taken:
             return []
         taken.sort(key=lambda row: row["lease_fence"])
