@@ -11,6 +11,7 @@ import pytest
 from finbridge.core.documents import EventKind, LogRow
 from finbridge.core.errors import NeedsHuman
 from finbridge.core.flow import Flow
+from finbridge.core.payment_status import COLUMNS, PaymentState
 from finbridge.flows.config import load_flow, load_flows
 from finbridge.mapping import load_translator
 from finbridge.mapping.yamlfile import ConfigError
@@ -49,6 +50,10 @@ def test_the_shipped_flow_is_what_the_oa_and_the_ledger_need(flow: Flow) -> None
     assert flow.makes == {EventKind.APPROVED: "expense", EventKind.PAID: "payment"}
     assert flow.write_back is not None
     assert (flow.write_back.node, flow.write_back.advance) == ("财务过账", True)
+    assert flow.payment_status is not None
+    assert (flow.payment_status.save, flow.payment_status.list) == ("fkztSave", "fkztQuery")
+    assert set(flow.payment_status.columns) == set(COLUMNS)
+    assert set(flow.payment_status.words) == {*PaymentState, "void"}
 
 
 @pytest.mark.parametrize(
@@ -132,7 +137,7 @@ def test_schedules_and_write_back_may_be_left_out(tmp_path: Path) -> None:
     path = tmp_path / "short.yaml"
     path.write_text(GOOD.partition("# 回写")[0], encoding="utf-8")
     flow = load_flow(path)
-    assert flow.write_back is None
+    assert flow.write_back is None and flow.payment_status is None
     assert (flow.poll_seconds, flow.batch_size, flow.extra) == (2.0, 200, {})
 
 
@@ -160,6 +165,9 @@ def test_schedules_and_write_back_may_be_left_out(tmp_path: Path) -> None:
         ('sweep: "*/15 * * * *"', "sweep: hourly", "schedule.sweep", "cron"),
         ("  error: jzxx\n", "", "write_back", "missing key(s): error"),
         ("advance: true", "advance: ja", "write_back.advance", "boolean"),
+        ("    currency: bz\n", "", "payment_status.columns", "missing key(s): currency"),
+        ("    currency: bz\n", "    currency: fkje\n", "payment_status.columns", "two meanings"),
+        ("{open: 未付, paid: 已付", "{open: 已付, paid: 已付", "payment_status.words", "two meanings"),
     ],
 )
 def test_a_wrong_flow_is_named(tmp_path: Path, old: str, new: str, field: str, words: str) -> None:

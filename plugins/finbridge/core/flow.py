@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from finbridge.core.documents import EventKind, LogEntry, LogRow
 from finbridge.core.errors import NeedsHuman
+from finbridge.core.payment_status import PaymentStatusRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,7 @@ class Flow:
     log_rules: tuple[LogRule, ...]
     makes: Mapping[EventKind, str]
     write_back: WriteBackRule | None
+    payment_status: PaymentStatusRule | None = None
     poll_seconds: float = 2.0
     sweep: str = "*/15 * * * *"
     overlap_days: int = 1

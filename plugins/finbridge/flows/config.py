@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from finbridge.core.documents import EventKind
 from finbridge.core.flow import Company, Flow, LogRule, WriteBackRule
+from finbridge.core.payment_status import WORDS, PaymentStatusRule
 from finbridge.mapping.yamlfile import ConfigError, YamlFile
 
 _ANYTHING = ".*"
@@ -47,6 +48,7 @@ def load_flow(path: Path) -> Flow:
         log_rules=tuple(_rule(file, index, part) for index, part in enumerate(plan["log"])),
         makes={EventKind(event): kind for event, kind in plan["makes"].items()},
         write_back=WriteBackRule(**back) if back else None,
+        payment_status=_payment_status(file, data.get("payment_status")),
         extra=data.get("extra", {}),
         **data.get("schedule", {}),
     )
@@ -76,6 +78,18 @@ def _company(file: YamlFile, code: str, part: Mapping[str, str]) -> Company:
             f"没有这个时区 / no time zone {part['time_zone']}. Use e.g. Asia/Shanghai.",
         ) from None
     return Company(code=code, **part)
+
+
+def _payment_status(file: YamlFile, part: Mapping[str, Any] | None) -> PaymentStatusRule | None:
+    """What is read back must tell which status it is: no word and no column stands for two."""
+    if part is None:
+        return None
+    words = {**WORDS, **part.get("words", {})}
+    for name, chosen in (("columns", part["columns"]), ("words", words)):
+        if len(set(chosen.values())) < len(chosen):
+            where = ("payment_status", name) if name in part else ("payment_status",)
+            raise file.error(where, f"{name} 有重复 / one of {name} stands for two meanings. Make them different.")
+    return PaymentStatusRule(save=part["save"], list=part["list"], columns=part["columns"], words=words)
 
 
 def _constant(file: YamlFile, company: Mapping[str, str], served: Mapping[str, Any]) -> str | None:
