@@ -20,8 +20,11 @@ END_SECONDS = 5.0
 def main() -> None:
     """Start and serve until a signal comes."""
     parser = argparse.ArgumentParser(description="Serve a Tryton database.")
-    parser.add_argument("--config", required=True)
+    parser.add_argument(
+        "--config", help="trytond.conf; TRYTOND_DATABASE__URI and the like in the environment do as well"
+    )
     parser.add_argument("--database", required=True)
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen; a container needs 0.0.0.0")
     parser.add_argument("--port", type=int, default=0)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -30,7 +33,8 @@ def main() -> None:
     # trytond reads its configuration while its modules are imported: not before this line.
     from trytond import config
 
-    config.update_etc(arguments.config)
+    if arguments.config:
+        config.update_etc(arguments.config)
     from trytond.pool import Pool
     from trytond.status import status
     from trytond.wsgi import app
@@ -38,7 +42,7 @@ def main() -> None:
 
     Pool.start()
     Pool(arguments.database).init()
-    server = make_server("127.0.0.1", arguments.port, app, threaded=True)
+    server = make_server(arguments.host, arguments.port, app, threaded=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # serve_forever ends on KeyboardInterrupt
     sys.stdout.write(json.dumps({"ready": True, "port": server.server_port}) + "\n")
     sys.stdout.flush()

@@ -12,7 +12,7 @@ from sandbox.journal.book import Book
 from sandbox.journal.control import Control
 from sandbox.journal.file import JournalFile
 from sandbox.journal.server import Access, Finance
-from sandbox.wire import hold, listen, ready_line, stop_signal
+from sandbox.wire import LOCAL, hold, listen, ready_line, stop_signal
 
 
 def build(arguments: argparse.Namespace) -> Finance:
@@ -33,8 +33,8 @@ async def serve(arguments: argparse.Namespace) -> None:
     """Listen on both ports until a signal; then write what is left and go."""
     lock, stop = hold(arguments.data), stop_signal()
     finance = build(arguments)
-    runner, port = await listen(finance.handle, arguments.port)
-    control, control_port = await listen(Control(finance).handle, arguments.control_port)
+    runner, port = await listen(finance.handle, arguments.port, arguments.host)
+    control, control_port = await listen(Control(finance).handle, arguments.control_port, arguments.host)
     ready_line(port=port, control_port=control_port)
     await stop.wait()
     await runner.cleanup()
@@ -46,6 +46,7 @@ async def serve(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="sandbox.journal", description="Finance stand-in")
+    parser.add_argument("--host", default=LOCAL, help="where to listen; a container needs 0.0.0.0")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--control-port", type=int, default=0)
     parser.add_argument("--data", type=Path, required=True, help="folder that keeps journal.jsonl")

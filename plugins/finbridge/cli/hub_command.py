@@ -1,0 +1,77 @@
+"""`finbridge hub …`: the hub's databases, roles, schema, and sample code tables for stand-ins."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+hub = typer.Typer(no_args_is_help=True, help="台账数据库 / the hub's database")
+SUPERUSER_DSN = "FINBRIDGE_SUPERUSER_DSN"
+OWNER_PASSWORD = "FINBRIDGE_HUB_OWNER_PASSWORD"  # noqa: S105 - a variable's name
+APP_PASSWORD = "FINBRIDGE_HUB_APP_PASSWORD"  # noqa: S105 - a variable's name
+AIRFLOW_PASSWORD = "FINBRIDGE_AIRFLOW_PASSWORD"  # noqa: S105 - a variable's name
+_DATABASE = "hub"
+
+
+@hub.command("prepare")
+def prepare() -> None:
+    """Make the databases `hub` and `airflow` with their roles, and bring the hub's schema to the newest revision.
+
+    Harmless when run again. Reads FINBRIDGE_SUPERUSER_DSN, FINBRIDGE_HUB_OWNER_PASSWORD, FINBRIDGE_HUB_APP_PASSWORD
+    and FINBRIDGE_AIRFLOW_PASSWORD. 建库、建角色、升级表结构；可重复执行。
+    """
+    from finbridge.hub import ensure_roles, migrate
+    from finbridge.hub.databases import dsn_of, ensure_database
+
+    superuser, owner = _given(SUPERUSER_DSN), _given(OWNER_PASSWORD)
+    ensure_roles(superuser, owner_password=owner, app_password=_given(APP_PASSWORD))
+    made = [
+        name
+        for name, role, password in ((_DATABASE, "hub_owner", None), ("airflow", "airflow", _given(AIRFLOW_PASSWORD)))
+        if ensure_database(superuser, name, owner=role, password=password)
+    ]
+    migrate(dsn_of(superuser, _DATABASE, user="hub_owner", password=owner))
+    typer.echo(f"databases made 新建数据库: {', '.join(made) or '—'}; schema is up to date 表结构已是最新")
+
+
+@hub.command("migrate")
+def migrate_() -> None:
+    """Bring the hub's schema to the newest revision as its owner; runs in flight go on meanwhile.
+
+    Reads FINBRIDGE_SUPERUSER_DSN (host and port) and FINBRIDGE_HUB_OWNER_PASSWORD. 升级台账表结构。
+    """
+    from finbridge.hub import migrate
+    from finbridge.hub.databases import dsn_of
+
+    migrate(dsn_of(_given(SUPERUSER_DSN), _DATABASE, user="hub_owner", password=_given(OWNER_PASSWORD)))
+    typer.echo("schema is up to date 表结构已是最新")
+
+
+@hub.command("sample-codes")
+def sample_codes(
+    *,
+    flow: Annotated[str, typer.Option(help="as in include/flows / 流程")],
+    folder: Annotated[Path, typer.Option(help="CSV files, one a table / 对照表文件夹", exists=True, file_okay=False)],
+) -> None:
+    """Load the code tables of the stand-ins; real ones go through `finbridge codes` with maker and checker.
+
+    Reads FINBRIDGE_SUPERUSER_DSN (host and port) and FINBRIDGE_HUB_APP_PASSWORD. 载入示例对照表。
+    """
+    from finbridge.hub import open_hub
+    from finbridge.hub.databases import dsn_of
+    from finbridge.mapping.codes import read_code_files
+
+    dsn = dsn_of(_given(SUPERUSER_DSN), _DATABASE, user="hub_app", password=_given(APP_PASSWORD))
+    with open_hub(dsn) as opened:
+        changed = opened.load_codes(flow, read_code_files(folder), maker="sample", checker="sample-checker")
+    typer.echo(f"rows new or changed 新增或变更: {changed}")
+
+
+def _given(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise typer.BadParameter(f"请设置环境变量 {name} / set the environment variable {name}")
+    return value

