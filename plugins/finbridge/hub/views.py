@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from finbridge.hub import view_quality, view_today
 from finbridge.hub.connections import Connections
 
 
@@ -10,3 +14,29 @@ class Views:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
+
+    # ------------------------------------------------------------ today
+
+    def today(self, places: Sequence[view_today.Place]) -> view_today.Today:
+        """Where the documents of a day and all open ones stand; see `finbridge.hub.view_today`."""
+        return view_today.today(self._connections, places)
+
+    def standing_documents(
+        self, places: Sequence[view_today.Place], scope: view_today.Scope, **wanted: Any
+    ) -> list[dict[str, Any]]:
+        """The documents behind a number of today; see `finbridge.hub.view_today.standing_documents`."""
+        return view_today.standing_documents(self._connections, places, scope, **wanted)
+
+    # ------------------------------------------------------------ quality
+
+    def validations(self, flow_id: str, suite: str) -> list[dict[str, Any]]:
+        """The newest validations of a suite; see `finbridge.hub.view_quality.validations`."""
+        return view_quality.validations(self._connections, flow_id, suite)
+
+    def rule_answers(self, flow_id: str, suite: str) -> list[dict[str, Any]]:
+        """Each rule's answer in each of them; see `finbridge.hub.view_quality.rule_answers`."""
+        return view_quality.rule_answers(self._connections, flow_id, suite)
+
+    def bad_documents(self, flow_id: str, suite: str, oldest: int, **wanted: Any) -> list[dict[str, Any]]:
+        """Documents that a suite named; see `finbridge.hub.view_quality.bad_documents`."""
+        return view_quality.bad_documents(self._connections, flow_id, suite, oldest, **wanted)
