@@ -18,10 +18,12 @@ class FinbridgeError(Exception):
         code: stable machine-readable reason, snake_case, e.g. ``unknown_code``.
         staff: what an accountant reads (says what to do).
         engineer: what an engineer reads; defaults to ``staff``.
+        companies: those that it concerns, where it does not concern all of a flow.
     """
 
-    def __init__(self, code: str, staff: str, engineer: str | None = None) -> None:
+    def __init__(self, code: str, staff: str, engineer: str | None = None, *, companies: tuple[str, ...] = ()) -> None:
         super().__init__(f"{code}: {engineer or staff}")
+        self.companies = companies
         self.code = code
         self.staff = staff
         self.engineer = engineer or staff
