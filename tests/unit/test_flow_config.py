@@ -50,6 +50,9 @@ def test_the_shipped_flow_is_what_the_oa_and_the_ledger_need(flow: Flow) -> None
     assert flow.makes == {EventKind.APPROVED: "expense", EventKind.PAID: "payment"}
     assert flow.write_back is not None
     assert (flow.write_back.node, flow.write_back.advance) == ("财务过账", True)
+    assert flow.amount_field == "hdje"
+    assert flow.month is not None
+    assert (flow.month.approval_nodes, flow.month.cut_off_day, flow.month.cut_off_hour) == (("审批",), 5, 18)
     assert flow.payment_status is not None
     assert (flow.payment_status.save, flow.payment_status.list) == ("fkztSave", "fkztQuery")
     assert set(flow.payment_status.columns) == set(COLUMNS)
@@ -166,8 +169,8 @@ def test_schedules_and_write_back_may_be_left_out(tmp_path: Path) -> None:
         ("  error: jzxx\n", "", "write_back", "missing key(s): error"),
         ("advance: true", "advance: ja", "write_back.advance", "boolean"),
         ("    currency: bz\n", "", "payment_status.columns", "missing key(s): currency"),
-        ("    currency: bz\n", "    currency: fkje\n", "payment_status.columns", "two meanings"),
-        ("{open: 未付, paid: 已付", "{open: 已付, paid: 已付", "payment_status.words", "two meanings"),
+        ("    amount: fkje\n", "    amount: djbh\n", "payment_status.columns.amount", "two meanings"),
+        ("{open: 未付, paid: 已付", "{open: 已付, paid: 已付", "payment_status.words.paid", "two meanings"),
     ],
 )
 def test_a_wrong_flow_is_named(tmp_path: Path, old: str, new: str, field: str, words: str) -> None:

@@ -51,6 +51,20 @@ class WriteBackRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MonthRule:
+    """How a month is closed: nodes at which a document is still in approval, and when waiting for them ends.
+
+    The cut-off is a day and hour of the following month, local time of the company; the monthly run starts at
+    ``start_hour`` of that day.
+    """
+
+    approval_nodes: tuple[str, ...]
+    cut_off_day: int = 5
+    cut_off_hour: int = 18
+    start_hour: int = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
     """One document type from one source to one target."""
 
@@ -74,6 +88,7 @@ class Flow:
     makes: Mapping[EventKind, str]
     write_back: WriteBackRule | None
     payment_status: PaymentStatusRule | None = None
+    month: MonthRule | None = None
     poll_seconds: float = 2.0
     sweep: str = "*/15 * * * *"
     overlap_days: int = 1

@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from finbridge.core.documents import EventKind
-from finbridge.core.flow import Company, Flow, LogRule, WriteBackRule
+from finbridge.core.flow import Company, Flow, LogRule, MonthRule, WriteBackRule
 from finbridge.core.payment_status import WORDS, PaymentStatusRule
 from finbridge.mapping.yamlfile import ConfigError, YamlFile
 
@@ -49,6 +49,7 @@ def load_flow(path: Path) -> Flow:
         makes={EventKind(event): kind for event, kind in plan["makes"].items()},
         write_back=WriteBackRule(**back) if back else None,
         payment_status=_payment_status(file, data.get("payment_status")),
+        month=_month(data.get("month")),
         extra=data.get("extra", {}),
         **data.get("schedule", {}),
     )
@@ -86,9 +87,11 @@ def _payment_status(file: YamlFile, part: Mapping[str, Any] | None) -> PaymentSt
         return None
     words = {**WORDS, **part.get("words", {})}
     for name, chosen in (("columns", part["columns"]), ("words", words)):
-        if len(set(chosen.values())) < len(chosen):
-            where = ("payment_status", name) if name in part else ("payment_status",)
-            raise file.error(where, f"{name} 有重复 / one of {name} stands for two meanings. Make them different.")
+        texts = list(chosen.values())
+        doubled = [key for key, text in chosen.items() if texts.count(text) > 1 and key in part.get(name, {})]
+        if doubled:
+            text = f"{name} 有重复 / {chosen[doubled[-1]]} stands for two meanings. Make them different."
+            raise file.error(("payment_status", name, doubled[-1]), text)
     return PaymentStatusRule(save=part["save"], list=part["list"], columns=part["columns"], words=words)
 
 
@@ -99,6 +102,12 @@ def _constant(file: YamlFile, company: Mapping[str, str], served: Mapping[str, A
             ("company", "constant"), f"不在所服务的公司之内 / {constant} is not served. Add it under companies."
         )
     return constant
+
+
+def _month(part: Mapping[str, Any] | None) -> MonthRule | None:
+    if part is None:
+        return None
+    return MonthRule(**{**part, "approval_nodes": tuple(part["approval_nodes"])})
 
 
 def _rule(file: YamlFile, index: int, part: Mapping[str, str]) -> LogRule:
