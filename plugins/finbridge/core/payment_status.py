@@ -33,6 +33,15 @@ class PaymentStatusRule:
     words: Mapping[str, str]
 
 
+#: Reasons of the named list, as stored.
+IN_DOUBT = "payment_status_in_doubt"  # sent without an answer: looked for before anything is sent again
+WAITS = "payment_status_waits"  # the OA did not take it now, and did nothing
+REFUSED = "payment_status_refused"
+NOT_SHOWN = "payment_status_not_shown"  # the OA says saved and shows something else
+DOUBLED = "payment_status_doubled"  # a surplus row could not be taken away
+NOT_IN_FINANCE = "voucher_not_in_finance"
+OF_ANOTHER = "voucher_of_another_document"
+
 COLUMNS = ("document", "business_number", "status", "voucher_number", "paid_on", "amount", "currency")
 WORDS: Mapping[str, str] = {"open": "未付", "paid": "已付", "reversed": "已冲销", "void": "作废"}
 
@@ -116,9 +125,9 @@ class PaymentStatusStore(Protocol):
         after: str,
         limit: int,
         late_seconds: float,
-        unverified: bool = False,
+        again: bool = False,
     ) -> list[PaymentWork]:
-        """The next documents by id behind ``after``; with ``unverified`` only those that the OA is not known to show.
+        """The next documents by id behind ``after``; with ``again`` only those in doubt or put off (:data:`WAITS`).
 
         ``late_seconds``: for so long something that was sent without an answer may still arrive.
         """

@@ -54,19 +54,28 @@ STATEMENTS = (
     CREATE TABLE hub.payment_status (
         flow_id       text        NOT NULL,
         document_id   text        NOT NULL,
-        status        text        NOT NULL CHECK (status IN ('open', 'paid', 'reversed')),
+        company       text        NOT NULL,
+        business_number text      NOT NULL,
+        -- what finance says; unclear: it makes no status, the reason says why
+        status        text        NOT NULL CHECK (status IN ('open', 'paid', 'reversed', 'unclear')),
         number        text        NOT NULL DEFAULT '',
         paid_on       date,
-        amount_minor  bigint      NOT NULL,
-        currency      text        NOT NULL,
+        amount_minor  bigint      NOT NULL DEFAULT 0,
+        currency      text        NOT NULL DEFAULT '',
+        -- what became of it in the OA
+        version       bigint      NOT NULL DEFAULT 1,
         changed_at    timestamptz NOT NULL DEFAULT now(),
-        written_hash  text        NOT NULL DEFAULT '',
-        written_at    timestamptz,
+        sent_at       timestamptz,
         verified      boolean     NOT NULL DEFAULT false,
+        reason        text        NOT NULL DEFAULT '',
         detail        text        NOT NULL DEFAULT '',
-        PRIMARY KEY (document_id, flow_id)
+        PRIMARY KEY (document_id, flow_id),
+        CHECK (status <> 'unclear' OR reason <> '')
     )
     """,
+    "CREATE INDEX payment_status_listed ON hub.payment_status (flow_id, company) WHERE reason <> ''",
+    "COMMENT ON COLUMN hub.payment_status.sent_at IS 'about to be sent; null once nothing can be on its way'",
+    "COMMENT ON COLUMN hub.payment_status.version IS 'rises with each change: who looked earlier changes nothing'",
 )
 APPEND_ONLY = ("month_sum", "month_difference")
 CHANGEABLE = ("month_run", "payment_status")
