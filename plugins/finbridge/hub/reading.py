@@ -16,7 +16,6 @@ from finbridge.hub.work import DUE
 
 _PAGE = 2000
 _DONE = {*LIVE, VoucherState.REVERSED, VoucherState.WITHDRAWN}
-#: Each document in exactly one standing. ``at_rest``: planned, and finance shows what the plan calls for, no more.
 _STANDING = sql.SQL("""
 WITH register AS (
     SELECT document_id,
@@ -25,14 +24,14 @@ WITH register AS (
            bool_or(state = 'reversed') AS reversed,
            bool_or(NOT state = ANY(%(done)s)) AS open,
            min(created_at) FILTER (WHERE NOT state = ANY(%(done)s)) AS open_since
-    FROM hub.voucher WHERE flow_id = %(flow)s GROUP BY document_id
+    FROM hub.voucher WHERE flow_id = %(flow)s{only} GROUP BY document_id
 ),
 named AS (
     SELECT document_id, array_agg(DISTINCT code ORDER BY code) AS codes
-    FROM hub.hold WHERE flow_id = %(flow)s AND closed_at IS NULL GROUP BY document_id
+    FROM hub.hold WHERE flow_id = %(flow)s AND closed_at IS NULL{only} GROUP BY document_id
 ),
 judged AS (
-    SELECT d.*, coalesce(n.codes, '{}') AS hold_codes, n.codes IS NOT NULL AS held,
+    SELECT d.*, coalesce(n.codes, '{{}}') AS hold_codes, n.codes IS NOT NULL AS held,
            coalesce(r.live_expense, false) AS live_expense, coalesce(r.live_payment, false) AS live_payment,
            coalesce(r.reversed, false) AS reversed,
            least(r.open_since, d.due_at) < now() - %(overdue)s * interval '1 second' AS overdue,
@@ -42,7 +41,7 @@ judged AS (
            AND (coalesce(r.live_payment, false) OR d.payment_log_id IS NULL
                 OR 'payment' = ANY(string_to_array(d.empty_kinds, '|'))) AS at_rest
     FROM hub.document d LEFT JOIN register r USING (document_id) LEFT JOIN named n USING (document_id)
-    WHERE d.flow_id = %(flow)s
+    WHERE d.flow_id = %(flow)s{only}
 ),
 standing AS (
     SELECT *, CASE
@@ -58,11 +57,25 @@ standing AS (
     FROM judged
 )
 """)
-_COUNTED = _STANDING + sql.SQL("""
+
+
+def standing(only: LiteralString = "") -> sql.Composed:
+    """A WITH clause that ends in ``standing``: each document of ``%(flow)s`` in exactly one standing.
+
+    ``at_rest``: planned, and finance shows what the plan calls for, no more. It takes the parameters of ``STATES``.
+
+    Args:
+        only: a further condition on ``document_id``, e.g. ``" AND document_id = ANY(%(documents)s)"``.
+    """
+    return _STANDING.format(only=sql.SQL(only))
+
+
+_ALL = standing()
+_COUNTED = _ALL + sql.SQL("""
 SELECT standing, count(*), array_agg(document_id ORDER BY document_id) FILTER (WHERE standing = 'unexplained')
 FROM standing GROUP BY 1 ORDER BY 1
 """)
-_DOCUMENTS = _STANDING + sql.SQL("""
+_DOCUMENTS = _ALL + sql.SQL("""
 SELECT document_id, template, company, business_number, currency, business_date, end_state, exceptions, approved_at,
        paid_at, standing, stage, due_at, hold_codes AS holds, content, first_seen_at
 FROM standing WHERE document_id > %(after)s ORDER BY document_id LIMIT %(page)s
@@ -82,7 +95,7 @@ ORDER BY d.document_id, v.created_at, v.key
 _LIVE = [state.value for state in LIVE]
 #: A document that is due and gets nowhere for so long is explained by nothing any more.
 OVERDUE_SECONDS = 15 * 60
-_STATES = {"live": _LIVE, "done": [state.value for state in _DONE], "overdue": OVERDUE_SECONDS}
+STATES = {"live": _LIVE, "done": [state.value for state in _DONE], "overdue": OVERDUE_SECONDS}
 
 
 def account(connections: Connections, flow_id: str) -> Account:
@@ -92,7 +105,7 @@ def account(connections: Connections, flow_id: str) -> Account:
     unexplained. They add up to the number of documents. ``held`` counts documents by open reason code, also those
     that are posted and stand in a list for another reason.
     """
-    asked = {"flow": flow_id, **_STATES}
+    asked = {"flow": flow_id, **STATES}
     with connections.transaction() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         standing = cursor.execute(_COUNTED, asked).fetchall()
@@ -127,7 +140,7 @@ def document_rows(connections: Connections, flow_id: str) -> Iterator[dict[str, 
     Keys: document_id, template, company, business_number, currency, business_date, end_state, exceptions (joined by
     ``|``), approved_at, paid_at, standing, stage, due_at, holds (list of open reason codes), content, first_seen_at.
     """
-    return _pages(connections, _DOCUMENTS, {"flow": flow_id, **_STATES})
+    return _pages(connections, _DOCUMENTS, {"flow": flow_id, **STATES})
 
 
 def register_rows(connections: Connections, flow_id: str) -> Iterator[dict[str, Any]]:
@@ -137,7 +150,7 @@ def register_rows(connections: Connections, flow_id: str) -> Iterator[dict[str, 
     the document), ``live`` (finance shows the voucher and nobody takes it away), ``attempts`` (tries to deliver).
     Amounts are whole minor units of ``currency``.
     """
-    return _pages(connections, _REGISTER, {"flow": flow_id, **_STATES})
+    return _pages(connections, _REGISTER, {"flow": flow_id, **STATES})
 
 
 def _pages(

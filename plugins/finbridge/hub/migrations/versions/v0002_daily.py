@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from finbridge.hub.migrations.daily import months, people
+from finbridge.hub.migrations.daily import lookups, months, people, reading
 
 revision = "0002"
 down_revision = "0001"
@@ -18,7 +18,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Add the tables and give the suite its privileges on them."""
-    for room in (months, people):
+    for room in (months, people, lookups, reading):
         for statement in (*room.STATEMENTS, *grants(room.APPEND_ONLY, room.CHANGEABLE, room.DELETABLE)):
             op.get_bind().exec_driver_sql(statement)
 
