@@ -16,7 +16,7 @@ from finbridge.core.fold import fold
 from finbridge.core.outcomes import Outcome, PeriodClosed, Rejected, Unknown
 from finbridge.core.ports import CollectedDocument, Stage
 from finbridge.core.vouchers import Voucher
-from finbridge.hub.view_today import STATES, Place, Today
+from finbridge.hub.view_today import STATES, Place, Scope, Today
 
 from tests.hub_fixtures import HubDatabase
 from tests.hub_world import APPROVED, BEGIN, REJECTED, World, document, held, problem_of
@@ -78,7 +78,7 @@ def busy(hub_world: World) -> World:
         claim("elsewhere", "64.00", company="2000"),
     )
     world.check(held([problem_of("held")]))
-    odd = {
+    odd: dict[str, Outcome] = {
         "rejected": Rejected("party", "no such party"),
         "closed": PeriodClosed("closed"),
         "doubt": Unknown("no answer"),
@@ -124,7 +124,8 @@ def test_what_is_done_is_not_open(busy: World) -> None:
 
 
 def test_the_list_behind_each_number_has_as_many_documents(busy: World) -> None:
-    for scope, rows in (("day", today_of(busy).day), ("open", today_of(busy).open)):
+    scopes: dict[Scope, list[dict[str, Any]]] = {"day": today_of(busy).day, "open": today_of(busy).open}
+    for scope, rows in scopes.items():
         for row in rows:
             listed = busy.hub.views.standing_documents(
                 places(busy), scope, state=row["state"], company=row["company"], flow_id=row["flow_id"]
