@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -67,11 +67,20 @@ class OpenFlow:
     hub: PostgresHub
     worker: str
     context: Context
+    asked_by: str | None = None
 
     @property
     def run_id(self) -> str:
         """Of the DAG run."""
         return self.context["run_id"]
+
+    @cached_property
+    def only(self) -> Sequence[str] | None:
+        """The documents that this run is for; None: whatever is due."""
+        if self.asked_by is None:
+            return None
+        documents: Sequence[str] = getattr(self.hub, self.asked_by).documents(self.run_id)
+        return documents
 
     @cached_property
     def pause(self) -> Pause:
@@ -122,13 +131,13 @@ class OpenFlow:
 
 
 @contextmanager
-def opened(flow_id: str, hub_conn_id: str, context: Context) -> Iterator[OpenFlow]:
+def opened(flow_id: str, hub_conn_id: str, context: Context, *, asked_by: str | None = None) -> Iterator[OpenFlow]:
     """The flow and the hub for one task. The worker's name is unique per try, so that leases tell tries apart."""
     from finbridge.systems.hook import open_hub_of
 
     worker = f"{context['ti'].task_id}@{socket.gethostname()}:{os.getpid()}"
     with open_hub_of(BaseHook.get_connection(hub_conn_id)) as hub:
-        yield OpenFlow(flow=flow_of(flow_id), hub=hub, worker=worker, context=context)
+        yield OpenFlow(flow=flow_of(flow_id), hub=hub, worker=worker, context=context, asked_by=asked_by)
 
 
 class FlowOperator(BaseOperator):
@@ -137,12 +146,17 @@ class FlowOperator(BaseOperator):
     Args:
         flow_id: as in ``include/flows``.
         hub_conn_id: Airflow connection of the hub's database.
+        asked_by: the part of the hub that knows which documents this run is for, by its ``documents(run_id)``: the
+            verb works on these alone. None: on whatever is due.
     """
 
-    def __init__(self, *, flow_id: str, hub_conn_id: str = HUB_CONNECTION, **kwargs: Any) -> None:
+    def __init__(
+        self, *, flow_id: str, hub_conn_id: str = HUB_CONNECTION, asked_by: str | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.flow_id = flow_id
         self.hub_conn_id = hub_conn_id
+        self.asked_by = asked_by
 
     def execute(self, context: Context) -> dict[str, int]:
         """Open, run, note. What a person must mend fails at once; everything else is tried again by Airflow."""
@@ -150,7 +164,7 @@ class FlowOperator(BaseOperator):
         from finbridge.systems.pausing import end_if_paused
 
         try:
-            with opened(self.flow_id, self.hub_conn_id, context) as flow:
+            with opened(self.flow_id, self.hub_conn_id, context, asked_by=self.asked_by) as flow:
                 note = self.work(flow)
                 end_if_paused(self, flow, note)
         except GiveUp as error:
@@ -193,6 +207,7 @@ async def _deliver(flow: OpenFlow) -> dict[str, int]:
             translator=flow.translator,
             worker=flow.worker,
             may_send=flow.pause.may_send,
+            only=flow.only,
         )
     return report.as_note()
 

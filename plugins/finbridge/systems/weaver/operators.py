@@ -41,7 +41,12 @@ async def _write_back(flow: OpenFlow) -> dict[str, int]:
 
     async with flow.source() as source:
         report = await write_back(
-            flow=flow.flow, hub=flow.hub, source=source, worker=flow.worker, may_send=flow.pause.may_send
+            flow=flow.flow,
+            hub=flow.hub,
+            source=source,
+            worker=flow.worker,
+            may_send=flow.pause.may_send,
+            only=flow.only,
         )
     return report.as_note()
 
