@@ -159,8 +159,8 @@ def account_task(monkeypatch: pytest.MonkeyPatch, hub: FakeHub) -> tuple[Any, Fa
     ti = FakeTi()
 
     @contextmanager
-    def opened(flow_id: str, hub_conn_id: str, context: Any) -> Any:
-        assert (flow_id, hub_conn_id) == (FLOW_ID, "hub_default")
+    def opened(flow_id: str, hub_conn_id: str, context: Any, *, asked_by: str | None) -> Any:
+        assert (flow_id, hub_conn_id, asked_by) == (FLOW_ID, "hub_default", None)
         yield operators.OpenFlow(flow=flow, hub=hub, worker="w", context=context)  # type: ignore[arg-type]  # a fake hub
 
     monkeypatch.setattr(operators, "opened", opened)
@@ -213,7 +213,7 @@ def test_only_what_a_person_must_mend_fails_without_a_retry(
             raise error
 
     @contextmanager
-    def opened(*_: object) -> Any:
+    def opened(*_: object, **__: object) -> Any:
         yield SimpleNamespace()
 
     monkeypatch.setattr(operators, "opened", opened)

@@ -33,6 +33,7 @@ class CheckOperator(FlowOperator):
             worker=flow.worker,
             run_id=flow.run_id,
         ).as_note()
+            only=flow.only,
 
 
 class AccountOperator(FlowOperator):
