@@ -137,6 +137,7 @@ class FakeHub:
     def __init__(self, unexplained: tuple[str, ...]) -> None:
         self.unexplained = unexplained
         self.closed: dict[str, Any] = {}
+        self.alarms = SimpleNamespace(companies_of=lambda flow_id, ids: {"1000": len(ids)})
 
     def account(self, flow_id: str) -> Account:
         return Account(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, Asset, AssetWatcher, CronTriggerTimetable
 
 from finbridge.systems.operators import HUB_CONNECTION, include_folder, operators_of
+from finbridge.tasks.alarms import on_failure, on_success
 from finbridge.tasks.operators import AccountOperator, CheckOperator
 from finbridge.tasks.run_note import ACCOUNT_TASK
 from finbridge.tasks.triggers import DocumentsDueTrigger
@@ -70,6 +71,8 @@ def task_defaults() -> dict[str, Any]:
         "retries": RETRIES,
         "retry_delay": RETRY_DELAY,
         "execution_timeout": TASK_TIMEOUT,
+        "on_failure_callback": on_failure,
+        "on_success_callback": on_success,
     }
 
 

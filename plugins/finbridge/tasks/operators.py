@@ -7,8 +7,10 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
+from finbridge.core.errors import NeedsHuman
 from finbridge.systems.operators import FlowOperator, OpenFlow
-from finbridge.tasks.run_note import NOTE_KEY, summary
+from finbridge.systems.pausing import NOTE_KEY
+from finbridge.tasks.run_note import summary
 
 MAX_NAMED = 100
 
@@ -32,8 +34,8 @@ class CheckOperator(FlowOperator):
             judge=flow.judge,
             worker=flow.worker,
             run_id=flow.run_id,
-        ).as_note()
             only=flow.only,
+        ).as_note()
 
 
 class AccountOperator(FlowOperator):
@@ -61,7 +63,9 @@ class AccountOperator(FlowOperator):
         ti.xcom_push(key=NOTE_KEY, value=summary(counts))
         flow.hub.close_run(flow.run_id, flat(counts))
         if not report.green:
-            raise AirflowFailException(unexplained(report.unexplained_ids, ti.log_url))
+            text = unexplained(report.unexplained_ids, ti.log_url)
+            companies = tuple(flow.hub.alarms.companies_of(self.flow_id, report.unexplained_ids))
+            raise AirflowFailException(text) from NeedsHuman("unexplained", text, companies=companies)
         return report.as_note()
 
 

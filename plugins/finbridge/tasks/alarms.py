@@ -1,0 +1,140 @@
+"""The one callback of all tasks: what failed becomes an alarm, what works again closes it.
+
+An alarm is one row for flow, company and cause. It is opened by the first failure, told once, closed by the first run
+that disproves it, told once more. If the hub is away, the callback says what it would have stored in the log: it never
+raises, since Airflow would only note that a callback failed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from finbridge.core.errors import FinbridgeError
+from finbridge.core.notify import Sighting
+from finbridge.systems.pausing import AUTOMATIC
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from finbridge.core.connections import ConnectionSettings
+    from finbridge.hub import PostgresHub
+
+HUB_CONNECTION = "hub_default"
+_LOG = logging.getLogger("finbridge.alarms")
+
+
+def on_failure(context: Context) -> None:
+    """A task failed for good (its retries are used up, or a person must mend something)."""
+    try:
+        found = sightings(context)
+    except Exception:  # a callback that raises says nothing at all
+        _LOG.exception("an alarm could not be described")
+        return
+    try:
+        with _hub(context) as hub:
+            hub.alarms.see(found)
+            tell(hub)
+    except Exception as error:  # the hub or the robot: what is to be said must be said here
+        for sighting in found:
+            _LOG.error("告警未能存入台账 / an alarm could not be stored (%s): %s", type(error).__name__, sighting)
+
+
+def on_success(context: Context) -> None:
+    """A green task closes what the same task of the same flow and company opened.
+
+    Of the automatic way only the last task does: when it is green, the four before it were too.
+    """
+    ti: Any = context["ti"]
+    flow_id, _, kind = ti.dag_id.rpartition("__")
+    if kind in AUTOMATIC:
+        if ti.task_id != "account":
+            return
+        where: dict[str, Any] = {"dag_ids": [f"{flow_id}__{other}" for other in AUTOMATIC]}
+    else:
+        where = {"dag_ids": [ti.dag_id], "task_id": ti.task_id, "company": company_of(context)}
+    try:
+        with _hub(context) as hub:
+            hub.alarms.close(flow_id, **where)
+            tell(hub)
+    except Exception as error:  # an alarm that stays open for one more run harms nobody
+        _LOG.warning("alarms could not be closed: %s", type(error).__name__)
+
+
+def sightings(context: Context) -> list[Sighting]:
+    """What the failure means: a sighting for each company that it names, else one for all."""
+    ti: Any = context["ti"]
+    error = context.get("exception")
+    cause, companies, detail = _why(error)
+    place = {
+        "flow_id": ti.dag_id.rpartition("__")[0],
+        "dag_id": ti.dag_id,
+        "run_id": ti.run_id,
+        "task_id": ti.task_id,
+        "cause": cause,
+        "detail": detail or ti.task_id,
+    }
+    return [Sighting(company=company, **place) for company in companies or (company_of(context),)]
+
+
+def company_of(context: Context) -> str:
+    """The company that a run is about (a month, a person's choice); empty for all."""
+    params = context.get("params") or {}
+    return str(params.get("company") or "")
+
+
+def _why(error: BaseException | str | None) -> tuple[str, tuple[str, ...], str]:
+    """Cause, companies and a detail without values: a code where the suite raised, else the kind of the failure."""
+    if error is None or isinstance(error, str):
+        return "task_died", (), ""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, FinbridgeError):
+            return seen.code, seen.companies, ""
+        seen = seen.__cause__
+    if type(error).__name__ in ("AirflowTaskTimeout", "TaskDeferralTimeout", "AirflowSensorTimeout"):
+        return "task_timed_out", (), ""
+    return "unexpected_error", (), type(error).__name__
+
+
+def tell(hub: PostgresHub) -> int:
+    """Tell people what they do not know yet; how many messages were accepted."""
+    from airflow.sdk.configuration import conf
+
+    from finbridge.tasks.notifier import teller
+
+    return hub.alarms.tell(teller(alerts_settings(), str(conf.get("api", "base_url", fallback=""))))
+
+
+def alerts_settings() -> ConnectionSettings | None:
+    """The robot's connection, None where there is none."""
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    from finbridge.systems.hook import settings_of
+    from finbridge.tasks.notifier import ALERTS_CONNECTION
+
+    try:
+        return settings_of(BaseHook.get_connection(ALERTS_CONNECTION))
+    except AirflowNotFoundException:
+        return None
+
+
+def see_and_close(
+    hub: PostgresHub, flow_id: str, broken: Iterable[Sighting], mended: Iterable[tuple[str, str]]
+) -> None:
+    """Open what is broken, close what works again (cause, company), tell both."""
+    hub.alarms.see(broken)
+    for cause, company in mended:
+        hub.alarms.close(flow_id, causes=[cause], company=company)
+    tell(hub)
+
+
+def _hub(context: Context) -> PostgresHub:
+    from airflow.sdk import BaseHook
+
+    from finbridge.systems.hook import open_hub_of
+
+    conn_id = getattr(context.get("task"), "hub_conn_id", HUB_CONNECTION)
+    return open_hub_of(BaseHook.get_connection(conn_id))
