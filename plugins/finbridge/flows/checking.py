@@ -6,7 +6,7 @@ Nothing leaves the process here: a voucher that passes is READY in the register,
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -42,8 +42,8 @@ _KIND_OF = {EventKind.APPROVED: VoucherKind.EXPENSE, EventKind.PAID: VoucherKind
 
 
 @dataclass(slots=True)
-class _Case:
-    """One document between claim and decision."""
+class Case:
+    """One document between what is known of it and the decision."""
 
     work: DocumentWork
     folded: Folded
@@ -98,16 +98,15 @@ class _Case:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Room:
-    """What one run of the verb works with."""
+class Bench:
+    """What translating and judging need. ``keep`` takes each verdict before anything follows from it."""
 
     flow: Flow
-    hub: Hub
     translator: Translator
     judge: Judge
-    run_id: str
     codes: Sequence[CodeRow]
-    counts: Counter[str]
+    keep: Callable[[Verdict], None]
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 def check(
@@ -125,54 +124,64 @@ def check(
     Raises:
         GiveUp: a batch rule is broken; its verdict is stored, its documents are given back, nothing of it is posted.
     """
-    codes = hub.codes(flow.flow_id)
-    room = _Room(flow=flow, hub=hub, translator=translator, judge=judge, run_id=run_id, codes=codes, counts=Counter())
+    bench = Bench(
+        flow=flow,
+        translator=translator,
+        judge=judge,
+        codes=hub.codes(flow.flow_id),
+        keep=lambda verdict: hub.store_verdict(flow.flow_id, run_id, verdict),
+    )
     while True:
         crash_point("C1")
         works = hub.claim(flow.flow_id, Stage.PLAN, worker, flow.batch_size, LEASE_SECONDS, only=only)
         if not works:
-            return CheckReport(**room.counts)
+            return CheckReport(**bench.counts)
         crash_point("C2")
-        _check_batch(room, works)
+        _check_batch(bench, hub, works)
 
 
-def _check_batch(room: _Room, works: Sequence[DocumentWork]) -> None:
+def _check_batch(bench: Bench, hub: Hub, works: Sequence[DocumentWork]) -> None:
     """Decide on one claimed batch; on any failure its documents are given back, put off."""
     leases = [work.lease for work in works]
     try:
-        cases = {work.lease.document_id: _decide(room.flow, work) for work in works}
+        cases = {work.lease.document_id: decide(bench.flow, work) for work in works}
         crash_point("C3")
-        _translate_and_judge(room, cases)
+        translate_and_judge(bench, cases)
         crash_point("C4")
         plans = [case.planned() for case in cases.values()]
-        stored = {lease.document_id for lease in room.hub.save_plans(room.flow.flow_id, plans)}
+        stored = {lease.document_id for lease in hub.save_plans(bench.flow.flow_id, plans)}
     except Exception as error:
         delay = STOPPED_RETRY_SECONDS if isinstance(error, GiveUp) else FAILED_RETRY_SECONDS
-        room.hub.release(room.flow.flow_id, leases, retry_after_seconds=delay)
+        hub.release(bench.flow.flow_id, leases, retry_after_seconds=delay)
         raise
-    _count(room.counts, plans, stored)
+    _count(bench.counts, plans, stored)
 
 
-def _translate_and_judge(room: _Room, cases: Mapping[str, _Case]) -> None:
+def translate_and_judge(bench: Bench, cases: Mapping[str, Case]) -> None:
+    """Give the cases their vouchers, or the reasons that hold them.
+
+    Raises:
+        GiveUp: ``broken_batch_rule``: nothing of this batch may be posted.
+    """
     requests = [request for case in cases.values() for request in case.requests]
     if not requests:
         return
-    for translation in translate_apart(room.translator, requests, room.codes):
-        verdicts = _judge(room, translation)
-        _stop_if_broken(room.flow, verdicts, {request.company for request in requests})
+    for translation in translate_apart(bench.translator, requests, bench.codes):
+        verdicts = _judge(bench, translation)
+        _stop_if_broken(bench.flow, verdicts, {request.company for request in requests})
         for problem in (*translation.problems, *(bad for verdict in verdicts for bad in verdict.bad)):
             cases[problem.document_id].hold(problem)
             cases[problem.document_id].bad = True
-        room.counts["empty"] += len(translation.empty)
+        bench.counts["empty"] += len(translation.empty)
         for name, kind in translation.empty:
             cases[name].empty |= {kind, VoucherKind.PAYMENT} if kind is VoucherKind.EXPENSE else {kind}
         for voucher in translation.vouchers:
             cases[voucher.identity.document_id].vouchers.append(voucher)
 
 
-def _judge(room: _Room, translation: Translation) -> list[Verdict]:
+def _judge(bench: Bench, translation: Translation) -> list[Verdict]:
     """Both suites over the real rows; verdicts are stored as evidence before anything follows from them."""
-    flow, frames = room.flow, translation.frames
+    flow, frames = bench.flow, translation.frames
     if translation.vouchers and len(frames.get("vouchers", ())) != len(translation.vouchers):
         raise GiveUp(
             "vouchers_not_judged", "凭证与质检数据不一致 / vouchers and the rows to judge are not the same set"
@@ -180,10 +189,10 @@ def _judge(room: _Room, translation: Translation) -> list[Verdict]:
     verdicts = []
     for suite, rows in ((flow.documents_suite, "documents"), (flow.vouchers_suite, "vouchers")):
         if len(frames.get(rows, ())):
-            verdicts.append(room.judge.judge(suite, frames))
+            verdicts.append(bench.judge.judge(suite, frames))
     for verdict in verdicts:
-        room.hub.store_verdict(flow.flow_id, room.run_id, verdict)
-    room.counts["validations"] += len(verdicts)
+        bench.keep(verdict)
+    bench.counts["validations"] += len(verdicts)
     return verdicts
 
 
@@ -199,9 +208,9 @@ def _stop_if_broken(flow: Flow, verdicts: Sequence[Verdict], companies: set[str]
         )
 
 
-def _decide(flow: Flow, work: DocumentWork) -> _Case:
+def decide(flow: Flow, work: DocumentWork) -> Case:
     """What the folded log calls for, against what the register holds. Pure."""
-    case = _Case(work, fold(work.events))
+    case = Case(work, fold(work.events))
     if work.problem is not None:
         case.hold(work.problem)
         case.withdraw = [  # a reversal stays: what it takes back is in the books whatever became of the document

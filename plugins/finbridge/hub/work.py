@@ -82,7 +82,7 @@ def claim(
         taken.sort(key=lambda row: row["lease_fence"])
         ids = [row["document_id"] for row in taken]
         canonical = _canonical(cursor, flow_id, taken)
-        events = _events(cursor, flow_id, ids)
+        events = events_of(cursor, flow_id, ids)
         register = Register.of(cursor, ((flow_id, document_id) for document_id in ids))
     return [
         DocumentWork(
@@ -124,7 +124,8 @@ def _canonical(cursor: Cursor, flow_id: str, taken: Sequence[Mapping[str, Any]])
     return {document_id: bytes(canonical) for document_id, canonical in cursor.fetchall()}
 
 
-def _events(cursor: Cursor, flow_id: str, ids: Sequence[str]) -> Mapping[str, list[LogEntry]]:
+def events_of(cursor: Cursor, flow_id: str, ids: Sequence[str]) -> Mapping[str, list[LogEntry]]:
+    """The approval logs of documents, each in its order."""
     found: dict[str, list[LogEntry]] = defaultdict(list)
     cursor.execute(
         """

@@ -11,6 +11,8 @@ STATEMENTS = (
         live       boolean     NOT NULL,
         reason     text        NOT NULL,
         asked      jsonb       NOT NULL,
+        found      jsonb,
+        taking     int         NOT NULL DEFAULT 0,
         started_at timestamptz NOT NULL DEFAULT now(),
         closed_at  timestamptz,
         counts     jsonb,
@@ -21,6 +23,7 @@ STATEMENTS = (
     """
     CREATE TABLE hub.preview (
         run_id          text  NOT NULL,
+        taking          int   NOT NULL,
         position        int   NOT NULL,
         flow_id         text  NOT NULL,
         document_id     text  NOT NULL,
@@ -29,9 +32,11 @@ STATEMENTS = (
         verdict         text  NOT NULL,
         problems        jsonb NOT NULL,
         vouchers        jsonb NOT NULL,
-        PRIMARY KEY (run_id, position)
+        PRIMARY KEY (run_id, taking, position)
     )
     """,
+    "COMMENT ON COLUMN hub.manual_run.found IS 'which documents were asked for: [{asked, document_id}]'",
+    "COMMENT ON COLUMN hub.preview.taking IS 'a task that is tried again takes them anew; the newest taking counts'",
     "COMMENT ON TABLE hub.preview IS 'what a manual run would do or did, a row a document, with 借/贷 lines'",
     """
     CREATE TABLE hub.code_proposal (
