@@ -283,5 +283,5 @@ def test_periods_and_the_cut_off() -> None:
     assert period_before(first_day("2027-01")) == "2026-12"
     assert cut_off("2026-10", 5, 18, "Asia/Shanghai").isoformat() == "2026-11-05T18:00:00+08:00"
     for text in ("2026-1", "2026-13", "202610", "2026-10-01", ""):
-        with pytest.raises(ValueError, match="period|isoformat|month"):
+        with pytest.raises(ValueError, match=r"period|isoformat|month"):
             first_day(text)

@@ -39,15 +39,44 @@ async def collect(*, flow: Flow, hub: Hub, source: Source, translator: Translato
     counts: Counter[str] = Counter()
     try:
         now = await source.now()
-        async for refs in _chunks(source.changed(_since(flow, window), now, flow.templates), counts):
-            documents = await _news(flow, hub, source, translator, refs=refs, now=now)
-            _count(counts, documents)
-            counts["due"] += await asyncio.to_thread(hub.store, flow.flow_id, documents)
+        await _store_news(flow, hub, source, translator, since=_since(flow, window), now=now, counts=counts)
     except FinbridgeError:  # a retry must look again, not find a right that nobody uses any more
         await asyncio.to_thread(hub.end_collect, window, None)
         raise
     kept = await asyncio.to_thread(hub.end_collect, window, now)
     return CollectReport(collected=1, window_lost=int(not kept), **counts)
+
+
+async def collect_since(*, flow: Flow, hub: Hub, source: Source, translator: Translator, since: date) -> CollectReport:
+    """Read every document that moved since a day and that the hub has not read as it stands; no watermark is moved.
+
+    The list goes up to the OA's own now, never to an earlier day: what happened in a month shows itself under the day
+    of the document's last operation, which may be a later payment.
+
+    Raises:
+        RetryLater: the OA is away or throttles; what was stored stays stored.
+        GiveUp: credentials or schema.
+    """
+    counts: Counter[str] = Counter()
+    now = await source.now()
+    await _store_news(flow, hub, source, translator, since=since, now=now, counts=counts)
+    return CollectReport(collected=1, **counts)
+
+
+async def _store_news(
+    flow: Flow,
+    hub: Hub,
+    source: Source,
+    translator: Translator,
+    *,
+    since: date,
+    now: datetime,
+    counts: Counter[str],
+) -> None:
+    async for refs in _chunks(source.changed(since, now, flow.templates), counts):
+        documents = await _news(flow, hub, source, translator, refs=refs, now=now)
+        _count(counts, documents)
+        counts["due"] += await asyncio.to_thread(hub.store, flow.flow_id, documents)
 
 
 async def _news(

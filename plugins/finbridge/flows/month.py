@@ -1,0 +1,186 @@
+"""A month of one company: bring in what is missing, and compare both sides of it. See `finbridge.core.month`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from finbridge.core.errors import GiveUp
+from finbridge.core.flow import Flow
+from finbridge.core.month import Difference, InFinance, SideSum, first_day
+from finbridge.core.month_calls import called_for, in_approval
+from finbridge.core.month_compare import Tally, judge
+from finbridge.core.outcomes import LedgerEntry
+from finbridge.core.ports import Hub, Ledger, Source, Translator
+from finbridge.flows.collecting import collect_since
+from finbridge.flows.reports import CollectReport, Report
+from finbridge.hub.month_desk import MonthDesk
+from finbridge.hub.months import Months
+
+#: Documents folded at a time, entries stored at a time, keys asked about at a time: what bounds the memory of a month.
+CHUNK = 1000
+#: Unexplained differences that the report names; all of them stand in the hub.
+NAMED = 100
+
+
+class MonthHub(Hub, Protocol):
+    """A hub that knows months."""
+
+    @property
+    def months(self) -> Months: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonthReport(Report):
+    """A compared month. ``oa``, ``register`` and ``finance`` count vouchers; green only if all is explained."""
+
+    month_run_id: int
+    documents: int
+    oa: int
+    register: int
+    finance: int
+    unexplained: int
+    explained: int
+    sums: tuple[SideSum, ...] = ()
+    by_what: tuple[tuple[str, int], ...] = ()
+    named: tuple[Difference, ...] = ()
+
+    @property
+    def green(self) -> bool:
+        """Whether each difference has a reason."""
+        return self.unexplained == 0
+
+
+async def collect_month(*, flow: Flow, hub: Hub, source: Source, translator: Translator, period: str) -> CollectReport:
+    """Read what moved since the month's first day and is not in the hub as it stands; the watermark is not moved.
+
+    Raises:
+        RetryLater, GiveUp: as for `finbridge.flows.collecting.collect_since`.
+    """
+    return await collect_since(flow=flow, hub=hub, source=source, translator=translator, since=first_day(period))
+
+
+async def reconcile(
+    *, flow: Flow, hub: MonthHub, ledger: Ledger, company: str, period: str, run_id: str
+) -> MonthReport:
+    """Compare what the OA calls for with what finance itself shows, by set, count and sum; the result is stored.
+
+    Finance is read first and the register afterwards, so that what is posted meanwhile is never taken for a fault.
+
+    Args:
+        company: our code.
+        period: ``YYYY-MM``.
+        run_id: of the run that asks, for whoever looks the result up.
+
+    Raises:
+        RetryLater: finance or the hub cannot say; nothing is known then.
+        GiveUp: no such company in the flow, or finance's login is refused.
+    """
+    served = flow.companies.get(company)
+    if served is None:
+        raise GiveUp("unknown_company", f"流程不服务该公司 / the flow serves no such company: {company}")
+    months = hub.months
+    number, started_at = await asyncio.to_thread(months.begin, flow.flow_id, company, period, run_id)
+    desk_of = await asyncio.to_thread(lambda: months.desk(flow.flow_id, company, period, started_at))
+    with desk_of as desk:
+        book = _Book(months, number)
+        ids = await asyncio.to_thread(months.document_ids, flow.flow_id, company, period)
+        for names in _parts(ids):
+            await asyncio.to_thread(
+                _call, flow, months, desk, names=names, book=book, currency=served.currency, period=period
+            )
+        async for entries in ledger.period_entries(company, period):
+            await asyncio.to_thread(desk.add_found, [_in_finance(entry, listed=True) for entry in entries])
+        await _find_the_rest(desk, ledger, company, period)
+        sums = await asyncio.to_thread(desk.lay_out)
+        await asyncio.to_thread(_judge_all, desk, book, period)
+    return await asyncio.to_thread(book.close, sums, len(ids))
+
+
+@dataclass(slots=True)
+class _Book:
+    """Where the differences of one comparison go: stored in chunks, counted, the first unexplained ones named."""
+
+    months: Months
+    number: int
+    tally: Tally = field(default_factory=Tally)
+    named: list[Difference] = field(default_factory=list)
+    stored: int = 0
+
+    def enter(self, differences: Sequence[Difference]) -> None:
+        """Store and count."""
+        self.months.add_differences(self.number, self.stored + 1, differences)
+        self.stored += len(differences)
+        for difference in differences:
+            self.tally.take(difference)
+            if not difference.explained and len(self.named) < NAMED:
+                self.named.append(difference)
+
+    def close(self, sums: Sequence[SideSum], documents: int) -> MonthReport:
+        """The totals must be accounted for by the list; then the verdict."""
+        beyond = self.tally.unbalanced(sums)
+        if beyond:
+            self.enter(beyond)
+        self.months.close(self.number, sums, unexplained=self.tally.unexplained, explained=self.tally.explained)
+        count = {side: sum(s.vouchers for s in sums if s.side == side) for side in ("oa", "register", "finance")}
+        return MonthReport(
+            month_run_id=self.number,
+            documents=documents,
+            **count,
+            unexplained=self.tally.unexplained,
+            explained=self.tally.explained,
+            sums=tuple(sums),
+            by_what=tuple(sorted(self.tally.by_what.items())),
+            named=tuple(self.named),
+        )
+
+
+def _call(
+    flow: Flow, months: Months, desk: MonthDesk, *, names: Sequence[str], book: _Book, currency: str, period: str
+) -> None:
+    """Fold some documents: what they call for in this period, and those that still wait for approval."""
+    documents = months.documents(flow.flow_id, names, currency)
+    desk.add_called(
+        call for document in documents for call in called_for(document, flow.source) if call.period == period
+    )
+    waiting = [difference for d in documents if (difference := in_approval(d, period)) is not None]
+    if waiting:
+        book.enter(waiting)
+
+
+async def _find_the_rest(desk: MonthDesk, ledger: Ledger, company: str, period: str) -> None:
+    """What this period should show and does not may stand in another one, or have come a moment ago: ask by key."""
+    after = ""
+    while keys := await asyncio.to_thread(desk.to_find, after, CHUNK):
+        found = await ledger.find(company, keys)
+        entries = [_in_finance(e, listed=f"{e.posting_date:%Y-%m}" == period) for e in found.values()]
+        await asyncio.to_thread(desk.add_found, entries)
+        after = keys[-1]
+
+
+def _in_finance(entry: LedgerEntry, *, listed: bool) -> InFinance:
+    return InFinance(
+        key=entry.key,
+        number=entry.number,
+        kind=entry.kind,
+        period=f"{entry.posting_date:%Y-%m}",
+        currency=entry.currency,
+        debit_minor=entry.debit_minor,
+        content=entry.content,
+        posted=entry.posted,
+        document_id=entry.document_id,
+        listed=listed,
+    )
+
+
+def _judge_all(desk: MonthDesk, book: _Book, period: str) -> None:
+    for page in desk.triples():
+        differences = [difference for triple in page if (difference := judge(triple, period)) is not None]
+        if differences:
+            book.enter(differences)
+
+
+def _parts(ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK))
