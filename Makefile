@@ -47,8 +47,8 @@ check: .venv/.stamp ## ruff, mypy --strict, import-linter, tidy tests
 test: env ## the whole test suite
 	$(PY) -m pytest tests
 
-demo: env ## play a company's claims through OA, Airflow and ledger (ONCE=1 ends after the table)
-	$(PY) -m tools.demo $(if $(ONCE),--once) $(if $(SEED),--seed $(SEED))
+demo: env ## play a company's claims through OA, Airflow and ledger (ONCE=1 ends after the table; KILL=all kills each process)
+	$(PY) -m tools.demo $(if $(ONCE),--once) $(if $(SEED),--seed $(SEED)) $(if $(KILL),--kill $(KILL))
 
 replay-full: env ## the whole real logs in all variants (FINBRIDGE_DATA names their folder)
 	$(PY) -m tools.replay_full

@@ -278,6 +278,11 @@ def test_the_command_answers_by_its_exit_code(tmp_path: Path) -> None:
     idle = run(tmp_path, w, "--minimum", "5")
     assert idle.returncode == 2
     assert "proves nothing" in idle.stderr
+    assert "documents moved: 4 (by period: 2026-11 4, 2026-12 1)" in clean.stdout
+    assert run(tmp_path, w, "--minimum-of", "2026-11=4").returncode == 0
+    other_month = run(tmp_path, w, "--minimum-of=2026-11=4", "--minimum-of=2026-10=1")
+    assert other_month.returncode == 2
+    assert "only 0 documents of 2026-10 moved, 1 are needed" in other_month.stderr
     drop("E1")(w)
     bad = run(tmp_path, w, "--json")
     assert bad.returncode == 1

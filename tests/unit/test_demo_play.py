@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools.demo import report
-from tools.demo.claims import COST_CENTRES, UNKNOWN_COST_CENTRE, Claim, Company, tax_in, yuan
+from tools.demo.claims import COST_CENTRES, NEW_COST_CENTRE, UNKNOWN_COST_CENTRE, Claim, Company, tax_in, yuan
 from tools.demo.scenario import Fate, cast, plan
 
 TODAY = date(2026, 11, 22)
@@ -62,6 +62,10 @@ def test_flaws_are_where_they_are_said_to_be() -> None:
     for _ in range(50):
         unknown, wrong = company.with_unknown_code(), company.with_broken_vat()
         assert unknown.lines[0].cost_centre == UNKNOWN_COST_CENTRE
+        assert company.with_new_cost_centre().lines[0].cost_centre == NEW_COST_CENTRE
+        short, generous = company.with_other_payees(), company.with_more_approved()
+        assert sum(payee.amount for payee in short.payees) == short.approved - 1
+        assert generous.claimed == generous.approved - 1
         first = wrong.lines[0]
         assert first.tax - tax_in(first.approved, first.rate) >= 5
         assert first.invoice_kind == "SPECIAL"
@@ -77,7 +81,8 @@ def test_four_hundred_documents_hold_everything_that_is_promised() -> None:
     assert sum(counts.values()) == 400
     assert counts[Fate.PACED] == 120
     assert counts[Fate.BURST] * 2 == 200
-    assert min(counts.values()) >= 5
+    assert min(count for fate, count in counts.items() if fate is not Fate.NEW_CODE) >= 5
+    assert counts[Fate.NEW_CODE] == 1
     documents = cast(Company(1, TODAY), counts)
     assert Counter(document.fate for document in documents) == counts
     assert len({document.claim.number for document in documents}) == 400
@@ -87,7 +92,8 @@ def test_four_hundred_documents_hold_everything_that_is_promised() -> None:
 def test_other_sizes_keep_every_fate(documents: int) -> None:
     counts = plan(documents)
     assert sum(counts.values()) == documents
-    assert set(counts) == set(Fate)
+    assert set(counts) == set(Fate) - {Fate.UNDER_KILL}
+    assert plan(documents, under_kill=6) == counts | {Fate.UNDER_KILL: 6}
 
 
 def test_a_demo_that_is_too_small_is_refused() -> None:

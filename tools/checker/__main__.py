@@ -43,7 +43,8 @@ def as_json(sets: Sets) -> dict[str, Any]:
     """Sets and sums; amounts in minor units."""
     sums = {" ".join(key): dict(counter) for key, counter in sorted(sets.sums.items())}
     named = {name: dict(sorted(getattr(sets, name).items())) for name in (*SETS, "named")}
-    return {**named, "turnover": sets.turnover, "sums_minor": sums, "moved": sets.moved}
+    moved = {"moved": sets.moved, "moved_in": dict(sorted(sets.moved_in.items()))}
+    return {**named, "turnover": sets.turnover, "sums_minor": sums, **moved}
 
 
 def print_text(sets: Sets, decimals: dict[str, int]) -> None:
@@ -58,7 +59,21 @@ def print_text(sets: Sets, decimals: dict[str, int]) -> None:
     for (company, currency), counter in sorted(sets.sums.items()):
         amounts = {what: Decimal(n).scaleb(-decimals.get(currency, 2)) for what, n in sorted(counter.items())}
         print(f"company {company} {currency}: " + ", ".join(f"{what} {n:,}" for what, n in amounts.items()))
-    print(f"documents moved: {sets.moved}")
+    periods = ", ".join(f"{period} {count}" for period, count in sorted(sets.moved_in.items()))
+    print(f"documents moved: {sets.moved}" + (f" (by period: {periods})" if periods else ""))
+
+
+def too_few(sets: Sets, minimum: int, of_period: list[tuple[str, int]]) -> list[str]:
+    """What moved less than its minimum, in words."""
+    asked = [("documents", sets.moved, minimum)]
+    asked += [(f"documents of {period}", sets.moved_in[period], count) for period, count in of_period]
+    return [f"only {has} {what} moved, {least} are needed" for what, has, least in asked if has < least]
+
+
+def period_minimum(text: str) -> tuple[str, int]:
+    """``2026-10=1500``."""
+    period, _, count = text.partition("=")
+    return period, int(count)
 
 
 def main() -> int:
@@ -69,13 +84,15 @@ def main() -> int:
     parser.add_argument("--rules", type=Path, default=Path(__file__).with_name("expense_claim.json"))
     parser.add_argument("--held", type=Path)
     parser.add_argument("--minimum", type=int, default=1)
+    parser.add_argument("--minimum-of", type=period_minimum, action="append", default=[], metavar="PERIOD=N")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     rules = json.loads(args.rules.read_text(encoding="utf-8"))
     sets = check(rows(args.oa), rows(args.finance), rules, read_held(args.held))
     print(json.dumps(as_json(sets), ensure_ascii=False)) if args.json else print_text(sets, rules["decimals"])
-    if sets.clean and sets.moved < args.minimum:
-        print(f"only {sets.moved} documents moved, {args.minimum} are needed: this proves nothing", file=sys.stderr)
+    short = too_few(sets, args.minimum, args.minimum_of)
+    if sets.clean and short:
+        print(f"{'; '.join(short)}: this proves nothing", file=sys.stderr)
         return 2
     return 0 if sets.clean else 1
 

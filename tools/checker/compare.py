@@ -35,6 +35,7 @@ class Sets:
     sums: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     turnover: list[str] = field(default_factory=list)
     moved: int = 0
+    moved_in: Counter[str] = field(default_factory=Counter)  # documents with vouchers, by accounting period
 
     @property
     def clean(self) -> bool:
@@ -81,6 +82,8 @@ class _Comparison:
             by_document[voucher["document_id"]][voucher["kind"]].append(voucher)
             self._sound(voucher)
         self.sets.moved = len(by_document)
+        of_period = {(v["period"], v["document_id"]) for v in self.vouchers if v["document_id"] in by_document}
+        self.sets.moved_in.update(period for period, _ in of_period)
         for document_id, claim in self.claims.items():
             found = by_document.get(document_id, {})
             self._reversals(claim, found.get("reversal", []))

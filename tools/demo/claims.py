@@ -17,6 +17,8 @@ SUPPLIERS = 10
 LINES_TABLE = "formtable_main_11_dt1"
 PAYEES_TABLE = "formtable_main_11_dt2"
 UNKNOWN_COST_CENTRE = "CC-XYZ-99"
+#: A department founded so lately that nobody has loaded its code yet; the chart of accounts knows its kind.
+NEW_COST_CENTRE = "CC-ADM-88"
 
 _SURNAMES = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林高罗"
 _GIVEN = (
@@ -208,26 +210,33 @@ def _table(name: str, rows: Sequence[dict[str, str]], replace_rows: bool) -> dic
 
 
 class Company:
-    """Makes claims from one seed: the same seed gives the same claims on the same day."""
+    """Makes claims from one seed: the same seed gives the same claims on the same day.
 
-    def __init__(self, seed: int, today: date) -> None:
+    Args:
+        stream: another number gives other claims of the same people.
+    """
+
+    def __init__(self, seed: int, today: date, *, stream: int = 0) -> None:
         self._random = random.Random(seed)  # noqa: S311 - a repeatable play, no secret
         self._today = today
         self._made = 0
         names = [s + g for s in _SURNAMES for g in _GIVEN]
         self._random.shuffle(names)
         self.names = names[:EMPLOYEES]
+        if stream:
+            self._random = random.Random(f"{seed}/{stream}")  # noqa: S311 - a repeatable play, no secret
 
-    def claim(self) -> Claim:
-        """A clean claim."""
+    def claim(self, day: date | None = None) -> Claim:
+        """A clean claim, of today or of another day."""
         rng = self._random
+        day = day or self._today
         self._made += 1
         employee = rng.randint(1, EMPLOYEES)
         centre = rng.choice(COST_CENTRES)
         city, client = rng.choice(_CITIES), rng.choice(_CLIENTS)
-        lines = tuple(self._line(centre, city) for _ in range(rng.choices((1, 2, 3, 4), (45, 30, 15, 10))[0]))
+        lines = tuple(self._line(centre, city, day) for _ in range(rng.choices((1, 2, 3, 4), (45, 30, 15, 10))[0]))
         return Claim(
-            number=f"BX{self._today:%Y%m%d}{self._made:05d}",
+            number=f"BX{day:%Y%m%d}{self._made:05d}",
             workflow_id=rng.choices(("102", "101"), (80, 20))[0],
             employee=employee,
             employee_name=self.names[employee - 1],
@@ -237,20 +246,37 @@ class Company:
                 (f"{city}出差", f"拜访{client}公司", f"{city}项目实施", "部门日常费用", f"{client}项目验收")
             ),
             attachments=len(lines) + rng.randint(0, 3),
-            day=self._today,
+            day=day,
             lines=lines,
             payees=_payees(rng, employee, sum(line.approved for line in lines)),
         )
 
-    def with_unknown_code(self) -> Claim:
+    def with_unknown_code(self, day: date | None = None, code: str = UNKNOWN_COST_CENTRE) -> Claim:
         """A claim on a cost centre that no code table has."""
-        claim = self.claim()
-        lines = (replace(claim.lines[0], cost_centre=UNKNOWN_COST_CENTRE), *claim.lines[1:])
+        claim = self.claim(day)
+        lines = (replace(claim.lines[0], cost_centre=code), *claim.lines[1:])
         return replace(claim, lines=lines)
 
-    def with_broken_vat(self) -> Claim:
+    def with_new_cost_centre(self) -> Claim:
+        """A claim on the cost centre that is about to be loaded."""
+        return self.with_unknown_code(code=NEW_COST_CENTRE)
+
+    def with_other_payees(self, day: date | None = None) -> Claim:
+        """A claim whose payees get less than what was approved."""
+        claim = self.claim(day)
+        first = claim.payees[0]
+        return replace(claim, payees=(replace(first, amount=first.amount - 1), *claim.payees[1:]))
+
+    def with_more_approved(self, day: date | None = None) -> Claim:
+        """A claim of which more was approved than claimed."""
+        claim = self.claim(day)
+        lines = tuple(replace(line, claimed=line.approved) for line in claim.lines)
+        lines = (replace(lines[0], claimed=lines[0].approved - 1), *lines[1:])
+        return replace(claim, lines=lines)
+
+    def with_broken_vat(self, day: date | None = None) -> Claim:
         """A claim whose first line states more VAT than its gross and rate give."""
-        claim = self.claim()
+        claim = self.claim(day)
         first = claim.lines[0]
         wrong = replace(
             first,
@@ -270,7 +296,7 @@ class Company:
         rng = random.Random(claim.number)  # noqa: S311 - of its own: corrections come in any order
         return replace(claim, lines=lines, payees=_payees(rng, claim.employee, sum(line.approved for line in lines)))
 
-    def _line(self, centre: CostCentre, city: str) -> Line:
+    def _line(self, centre: CostCentre, city: str, day: date) -> Line:
         rng = self._random
         good = rng.choice(_GOODS)
         approved = rng.randint(good.low * 100, good.high * 100)
@@ -280,7 +306,7 @@ class Company:
         return Line(
             expense_type=good.expense_type,
             cost_centre=centre.code,
-            day=self._today - timedelta(days=rng.randint(0, min(20, self._today.timetuple().tm_yday - 1))),
+            day=day - timedelta(days=rng.randint(0, min(20, day.timetuple().tm_yday - 1))),
             claimed=claimed,
             approved=approved,
             tax=tax_in(approved, good.rate),

@@ -48,8 +48,13 @@ class OaJournal:
         return True
 
     async def _tail(self, http: aiohttp.ClientSession) -> None:
+        """An OA that was killed is asked again until it is back."""
         while True:
-            if not await self._read(http):
+            try:
+                found = await self._read(http)
+            except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError):
+                found = 0
+            if not found:
                 await asyncio.sleep(self._every)
 
     async def _read(self, http: aiohttp.ClientSession) -> int:
@@ -58,6 +63,8 @@ class OaJournal:
             fresh: list[Entry] = await answer.json(content_type=None)
         if fresh:
             async with self._news:
+                last = self.entries[-1]["seq"] if self.entries else 0
+                fresh = [entry for entry in fresh if entry["seq"] > last]  # another reader may have been faster
                 self.entries.extend(fresh)
                 self.latest.update((entry["request_id"], entry) for entry in fresh)
                 self._news.notify_all()

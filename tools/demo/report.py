@@ -151,12 +151,15 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
-def run_checker(oa: Path, finance: Path, held: Path, minimum: int) -> tuple[int, str]:
+def run_checker(
+    oa: Path, finance: Path, held: Path, minimum: int, of_period: Mapping[str, int] | None = None
+) -> tuple[int, str]:
     """The checker as a process of its own: exit code and what it printed."""
+    periods = [f"--minimum-of={period}={least}" for period, least in (of_period or {}).items()]
     done = subprocess.run(
         [
             *(sys.executable, "-m", "tools.checker", "--oa", str(oa), "--finance", str(finance)),
-            *("--held", str(held), "--minimum", str(minimum)),
+            *("--held", str(held), "--minimum", str(minimum), *periods),
         ],
         cwd=PROJECT,
         capture_output=True,

@@ -36,15 +36,17 @@ class Fate(StrEnum):
     RECALLED = "withdrawn right after approval"
     UNKNOWN_CODE = "approved with an unknown cost centre"
     BROKEN_VAT = "approved with wrong VAT"
+    NEW_CODE = "approved with a cost centre that is loaded later"
     IN_APPROVAL = "left in approval"
     DRAFT = "left as draft"
+    UNDER_KILL = "approved while something is killed"
 
 
 #: Shares of 400 documents; smaller demos scale, each fate at least once (at least five of the named ones from 200 on).
 SHARES: dict[Fate, int] = {
     Fate.PACED: 120,
     Fate.BURST: 100,
-    Fate.CLEAN: 58,
+    Fate.CLEAN: 57,
     Fate.PAID: 24,
     Fate.REJECTED: 10,
     Fate.REJECTED_RIGHT: 10,
@@ -55,19 +57,23 @@ SHARES: dict[Fate, int] = {
     Fate.RECALLED: 8,
     Fate.UNKNOWN_CODE: 8,
     Fate.BROKEN_VAT: 8,
+    Fate.NEW_CODE: 1,
     Fate.IN_APPROVAL: 8,
     Fate.DRAFT: 8,
 }
 
 
-def plan(documents: int) -> dict[Fate, int]:
-    """How many documents of each fate: the shares scaled, the remainder approved without a story."""
+def plan(documents: int, under_kill: int = 0) -> dict[Fate, int]:
+    """How many documents of each fate: the shares scaled, the remainder approved without a story.
+
+    Those that are approved while something is killed come on top.
+    """
     whole = sum(SHARES.values())
     counts = {fate: max(1, share * documents // whole) for fate, share in SHARES.items()}
     counts[Fate.CLEAN] += documents - sum(counts.values())
     if counts[Fate.CLEAN] < 1:
         raise ValueError(f"at least {len(SHARES) * 2} documents are needed")
-    return counts
+    return counts | ({Fate.UNDER_KILL: under_kill} if under_kill else {})
 
 
 @dataclass(slots=True)
@@ -84,6 +90,7 @@ def cast(company: Company, counts: dict[Fate, int]) -> list[Document]:
     makers: dict[Fate, Callable[[], Claim]] = {
         Fate.UNKNOWN_CODE: company.with_unknown_code,
         Fate.BROKEN_VAT: company.with_broken_vat,
+        Fate.NEW_CODE: company.with_new_cost_centre,
     }
     return [Document(fate, makers.get(fate, company.claim)()) for fate, count in counts.items() for _ in range(count)]
 
@@ -143,7 +150,7 @@ class Play:
         """The paced approvals, and beside them everything else that happens in a company, spread over the same time."""
         paced = self.of(Fate.PACED)
         done = {id(document) for document in warmed}
-        others = [d for d in self.documents if d.fate not in (Fate.PACED, Fate.BURST) and id(d) not in done]
+        others = [d for d in self.documents if d.fate not in _OWN_TIMES and id(d) not in done]
         rng = random.Random(self.seed + 1)  # noqa: S311 - a repeatable play, no secret
         rng.shuffle(others)
         span = len(paced) * self.pace_seconds
@@ -154,6 +161,15 @@ class Play:
             for n, document in enumerate(others)
         ]
         await _together(stories, parallel=len(stories))
+
+    async def approve(self, documents: Sequence[Document]) -> None:
+        """Claim and approve some documents at once."""
+        await _together([self._approved(document) for document in documents])
+
+    async def numbered(self, documents: Sequence[Document], seconds: float) -> bool:
+        """Wait until each of them carries its voucher's number; False when the time is over."""
+        waits = [self.journal.until(document.request_id, _has_number, seconds) for document in documents]
+        return all(await asyncio.gather(*waits))
 
     # ------------------------------------------------------------------ one document
 
@@ -230,6 +246,8 @@ class Play:
         return await self.journal.until(document.request_id, lambda entry: entry["node"] == node, PATIENCE_SECONDS)
 
 
+#: Fates that others than the main act's clock bring about.
+_OWN_TIMES = (Fate.PACED, Fate.BURST, Fate.UNDER_KILL)
 _STORIES: dict[Fate, Callable[[Play, Document, float], Awaitable[None]]] = {
     Fate.PAID: Play._paid,  # the table is the play's own
     Fate.REJECTED: Play._rejected,

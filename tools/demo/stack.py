@@ -54,16 +54,26 @@ class Stack:
     Args:
         state: folder of this demo; it is emptied at the start.
         say: takes lines of progress.
-        airflow_environment: more variables for Airflow's processes (crash points under test).
+        airflow_environment: more variables for Airflow's processes (crash points under test, all DAGs paused at first).
+        oa_ready: called with the control port's URL once the OA answers, before Airflow does.
     """
 
-    def __init__(self, state: Path, say: Say, *, airflow_environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        state: Path,
+        say: Say,
+        *,
+        airflow_environment: Mapping[str, str] | None = None,
+        oa_ready: Callable[[str], None] | None = None,
+    ) -> None:
         self.state = state
         self.say = say
+        self._oa_ready = oa_ready
         self.settings: Settings = read_settings(SETTINGS_FILE)
         self._extra = dict(airflow_environment or {})
         self._kept = {row.conn_id: KeptPort(row.port or 0) for row in self.settings.connections}
         self._kept["airflow"] = KeptPort(AIRFLOW_PORT)
+        self._kept["control"] = KeptPort(0)
         self._ports = {name: kept.number for name, kept in self._kept.items()}
         self.suite = Postgres(state / "suite", port=self._ports["hub_default"])
         self.ledger_postgres = Postgres(state / "ledger-postgres")
@@ -72,12 +82,13 @@ class Stack:
             "weaver",
             [
                 *(sys.executable, "-m", "sandbox.weaver"),
-                *("--port", str(self._ports["weaver_default"]), "--data", str(state / "weaver")),
+                *("--port", str(self._ports["weaver_default"]), "--control-port", str(self._ports["control"])),
+                *("--data", str(state / "weaver")),
             ],
             log=state / "weaver.log",
             cwd=PROJECT,
         )
-        self.control_url = ""
+        self.control_url = f"http://{HOST}:{self._ports['control']}"
         self.airflow: Airflow | None = None
         self.seconds: dict[str, float] = {}
         self._owner_password = secrets.token_urlsafe(18)
@@ -141,8 +152,10 @@ class Stack:
 
     def _start_weaver(self) -> None:
         self._kept["weaver_default"].give()
-        ready = self.weaver.start().wait_ready(60)
-        self.control_url = f"http://{HOST}:{ready['control_port']}"
+        self._kept["control"].give()
+        self.weaver.start().wait_ready(60)
+        if self._oa_ready is not None:
+            self._oa_ready(self.control_url)
 
     def _start_ledger(self) -> None:
         self.ledger_postgres.start()
@@ -192,6 +205,20 @@ class Stack:
         row = self._row("hub_default")
         dsn = self.suite.dsn(row.schema or "hub", row.login or "hub_app", row.password)
         return open_hub(dsn, secret=str(row.extra.get("token_secret", "")))
+
+    @property
+    def airflow_up(self) -> Airflow:
+        """Airflow, once it was started."""
+        if self.airflow is None:
+            raise StackFailed("Airflow was never started")
+        return self.airflow
+
+    @property
+    def ledger_up(self) -> LedgerServer:
+        """The ledger, once it was started."""
+        if self.ledger is None:
+            raise StackFailed("the ledger was never started")
+        return self.ledger
 
     @property
     def oa_url(self) -> str:
