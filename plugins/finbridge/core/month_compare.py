@@ -141,7 +141,7 @@ def _changes(registered: InRegister, found: InFinance, period: str) -> list[str]
     changes = []
     if not found.posted:
         changes.append("财务中是草稿 / a draft in finance")
-    if found.period != registered.period or (found.listed and registered.period != period):
+    if found.period != registered.period or registered.period != period:
         shown = period if found.listed else found.period
         changes.append(f"会计期间 / period: {registered.period} → {shown}")
     if found.currency and found.currency != registered.currency:
