@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from psycopg import Cursor, sql
+from psycopg.rows import dict_row
 
+from finbridge.core.codes import AMBIGUOUS_CODE, HELD_PATTERN, UNKNOWN_CODE, CodeRecord, MissingCode
 from finbridge.core.errors import GiveUp
 from finbridge.core.ports import CodeRow
-from finbridge.hub.bulk import Columns, arrays
+from finbridge.hub.bulk import Columns, arrays, insert_rows
 from finbridge.hub.connections import Connections
 from finbridge.hub.documents import bring_news
 
@@ -17,26 +20,31 @@ _ROW = Columns(
     "maker text, checker text"
 )
 #: One statement, one snapshot: the history sees the rows as they were; rows that say nothing new change nothing.
+#: ``targets_before``: what the code meant before, for any company and day.
 _MERGE = sql.SQL("""
 WITH new AS (SELECT * FROM {}),
+changed AS (
+    SELECT n.*, o.target AS old_target, o.valid_to AS old_valid_to, ARRAY(
+        SELECT DISTINCT k.target FROM hub.code_table k
+        WHERE k.flow_id = n.flow_id AND k.table_name = n.table_name AND k.code = n.code
+    ) AS targets_before
+    FROM new n LEFT JOIN hub.code_table o USING (flow_id, table_name, company, code, valid_from)
+    WHERE o.target IS NULL OR o.target <> n.target OR o.valid_to IS DISTINCT FROM n.valid_to
+),
 history AS (
     INSERT INTO hub.code_history (flow_id, table_name, company, code, valid_from, old_target, old_valid_to,
                                   new_target, new_valid_to, maker, checker)
-    SELECT n.flow_id, n.table_name, n.company, n.code, n.valid_from, o.target, o.valid_to, n.target, n.valid_to,
-           n.maker, n.checker
-    FROM new n LEFT JOIN hub.code_table o USING (flow_id, table_name, company, code, valid_from)
-    WHERE o.target IS NULL OR o.target <> n.target OR o.valid_to IS DISTINCT FROM n.valid_to
-    RETURNING 1
+    SELECT flow_id, table_name, company, code, valid_from, old_target, old_valid_to, target, valid_to, maker, checker
+    FROM changed
 ),
 merged AS (
     INSERT INTO hub.code_table AS t ({})
-    SELECT {} FROM new
+    SELECT {} FROM changed
     ON CONFLICT (flow_id, table_name, company, code, valid_from) DO UPDATE SET
         valid_to = excluded.valid_to, target = excluded.target, maker = excluded.maker, checker = excluded.checker,
         changed_at = now()
-    WHERE t.target <> excluded.target OR t.valid_to IS DISTINCT FROM excluded.valid_to
 )
-SELECT count(*) FROM history
+SELECT table_name, company, code, valid_from, valid_to, targets_before FROM changed
 """).format(_ROW.unnested, _ROW.listed, _ROW.listed)
 _OVERLAP = """
 SELECT a.table_name, a.company, a.code, a.valid_from, b.valid_from
@@ -44,42 +52,142 @@ FROM hub.code_table a JOIN hub.code_table b USING (flow_id, table_name, company,
 WHERE a.flow_id = %s AND a.valid_from < b.valid_from AND (a.valid_to IS NULL OR a.valid_to > b.valid_from)
 ORDER BY 1, 2, 3, 4 LIMIT 1
 """
-#: What stands in a list because of its content may be right now: look at it again.
-_HELD = """
-SELECT document_id FROM hub.document
-WHERE flow_id = %s AND document_id IN (
-    SELECT document_id FROM hub.hold WHERE flow_id = %s AND origin = 'plan' AND closed_at IS NULL AND key = ''
+#: Open holds for a code that was looked up in vain: table, code, company, day; NULL where the text was cut short.
+_NAMED = sql.SQL("""
+named AS (
+    SELECT h.document_id, h.code AS reason, h.opened_at, m[1] AS table_name, m[2] AS looked_up, m[3] AS company,
+           m[4]::date AS day
+    FROM hub.hold h CROSS JOIN LATERAL (SELECT regexp_match(h.detail, %(pattern)s) AS m) AS parsed
+    WHERE h.flow_id = %(flow)s AND h.origin = 'plan' AND h.closed_at IS NULL AND h.key = ''
+          AND h.code IN (%(unknown)s, %(ambiguous)s)
 )
+""")
+#: Who may be free now. A text in which personal data was blacked out is compared by what is left of it, one that was
+#: cut short counts as concerned. A code that had another target before may also be behind the holds of a rule, whose
+#: text names no code, and behind a refusal of finance.
+_CONCERNED = (
+    sql.SQL(r"""
+WITH changed AS (
+    SELECT * FROM unnest(%(tables)s::text[], %(companies)s::text[], %(codes)s::text[], %(starts)s::date[],
+                         %(ends)s::date[], %(known)s::boolean[])
+        AS u(table_name, company, code, valid_from, valid_to, known)
+),
+replaced AS (SELECT * FROM unnest(%(old_companies)s::text[], %(old_targets)s::text[]) AS u(company, target)),
+""")
+    + _NAMED
+    + sql.SQL(r""",
+concerned AS (
+    SELECT n.document_id FROM named n JOIN changed c
+        ON c.table_name = n.table_name AND c.company IN ('', n.company)
+           AND (c.code = n.looked_up OR (n.looked_up LIKE '%%***%%' AND c.code LIKE
+                replace(regexp_replace(n.looked_up, '([\\%%_])', '\\\1', 'g'), '***', '%%')))
+           AND (n.reason <> %(unknown)s OR (n.day >= c.valid_from AND (c.valid_to IS NULL OR n.day < c.valid_to)))
+    UNION
+    SELECT document_id FROM named WHERE table_name IS NULL
+    UNION
+    SELECT h.document_id FROM hub.hold h JOIN hub.document d USING (flow_id, document_id)
+    WHERE h.flow_id = %(flow)s AND h.origin = 'plan' AND h.closed_at IS NULL AND h.key = '' AND h.field <> 'log'
+          AND h.code NOT IN (%(unknown)s, %(ambiguous)s) AND d.problem_code IS NULL
+          AND EXISTS (SELECT 1 FROM changed c WHERE c.known AND c.company IN ('', d.company))
+    UNION
+    SELECT v.document_id FROM hub.voucher v JOIN hub.voucher_line l USING (key)
+    JOIN replaced r ON r.company IN ('', v.company) AND r.target IN (l.account, l.party)
+    WHERE v.flow_id = %(flow)s AND v.state = 'rejected' AND v.kind <> 'reversal'
+)
+SELECT document_id FROM hub.document
+WHERE flow_id = %(flow)s AND document_id IN (SELECT document_id FROM concerned)
 ORDER BY document_id FOR UPDATE
-"""
+""")
+)
+_MISSING = (
+    sql.SQL("WITH ")
+    + _NAMED
+    + sql.SQL(""",
+each AS (
+    SELECT n.table_name, n.looked_up, n.company, n.reason, n.document_id, min(n.day) AS day,
+           min(n.opened_at) AS opened_at, min(d.amount_minor) AS amount_minor
+    FROM named n JOIN hub.document d ON d.flow_id = %(flow)s AND d.document_id = n.document_id
+    WHERE n.table_name IS NOT NULL GROUP BY 1, 2, 3, 4, 5
+)
+SELECT table_name AS table, looked_up AS code, company, reason, count(*) AS documents,
+       sum(amount_minor)::bigint AS amount_minor, count(*) FILTER (WHERE amount_minor IS NULL) AS without_amount,
+       min(day) AS first_day, min(opened_at) AS held_since
+FROM each GROUP BY 1, 2, 3, 4 ORDER BY count(*) DESC, 1, 2, 3, 4
+""")
+)
+_HELD = {"pattern": HELD_PATTERN, "unknown": UNKNOWN_CODE, "ambiguous": AMBIGUOUS_CODE}
+_TRAIL = Columns("actor text, flow_id text, document_id text, action text, reason text")
 
 
-def load_codes(connections: Connections, flow_id: str, rows: Sequence[CodeRow], *, maker: str, checker: str) -> int:
-    """Add or change rows (never taking any away: a row ends by ``valid_to``); held documents are looked at again.
+def load_codes(
+    connections: Connections, flow_id: str, rows: Sequence[CodeRow], *, maker: str, checker: str, reason: str = ""
+) -> int:
+    """Add or change rows (never taking any away: a row ends by ``valid_to``); what they held is looked at again.
 
     Returns the number of rows that are new or changed.
 
     Raises:
         GiveUp: maker and checker are one person, or two rows of one code are valid on the same day; nothing is stored.
     """
-    if not maker or not checker or maker == checker:
+    if not rows:
+        check_four_eyes(maker, checker)
+        return 0
+    with connections.transaction() as cursor:
+        lock_tables(cursor, flow_id)
+        return merge(cursor, flow_id, rows, maker=maker, checker=checker, reason=reason)
+
+
+def check_four_eyes(maker: str, checker: str) -> None:
+    """Two people, whatever blanks or capitals stand around their names.
+
+    Raises:
+        GiveUp: they are one, or one is nobody.
+    """
+    one, other = maker.strip().casefold(), checker.strip().casefold()
+    if not one or not other or one == other:
         raise GiveUp("four_eyes", "对照表须由两人维护：制表与复核不能为同一人 / maker and checker must be two people")
+
+
+def lock_tables(cursor: Cursor, flow_id: str) -> None:
+    """One change of a flow's tables at a time; what is read after it is what will be changed."""
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"finbridge codes {flow_id}"])
+
+
+def merge(cursor: Cursor, flow_id: str, rows: Sequence[CodeRow], *, maker: str, checker: str, reason: str = "") -> int:
+    """See `load_codes`; under `lock_tables`."""
+    check_four_eyes(maker, checker)
     distinct = {(row.table, row.company, row.code, row.valid_from): row for row in rows}
     values = [
         (flow_id, r.table, r.company, r.code, r.valid_from, r.valid_to, r.target, maker, checker)
         for r in distinct.values()
     ]
-    if not values:
-        return 0
-    with connections.transaction() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"finbridge codes {flow_id}"])
-        counted = cursor.execute(_MERGE, arrays(_ROW, values)).fetchone()
-        changed = int(counted[0]) if counted else 0
-        _refuse_overlap(cursor, flow_id)
-        if changed:
-            held = cursor.execute(_HELD, [flow_id, flow_id]).fetchall()
-            bring_news(cursor, flow_id, [row[0] for row in held])
-    return changed
+    changed = cursor.execute(_MERGE, arrays(_ROW, values)).fetchall()
+    _refuse_overlap(cursor, flow_id)
+    if changed:
+        _release(cursor, flow_id, changed, actor=checker, reason=reason)
+    return len(changed)
+
+
+def _release(cursor: Cursor, flow_id: str, changed: Sequence[tuple[Any, ...]], *, actor: str, reason: str) -> None:
+    """Documents that stood because of these codes become due; no other row is touched."""
+    tables, companies, codes, starts, ends, before = zip(*changed, strict=True)
+    replaced = sorted({(company, target) for _, company, _, _, _, targets in changed for target in targets})
+    asked = {
+        "flow": flow_id,
+        **_HELD,
+        "tables": list(tables),
+        "companies": list(companies),
+        "codes": list(codes),
+        "starts": list(starts),
+        "ends": list(ends),
+        "known": [bool(targets) for targets in before],
+        "old_companies": [company for company, _ in replaced],
+        "old_targets": [target for _, target in replaced],
+    }
+    found = cursor.execute(_CONCERNED, asked).fetchall()
+    names = [row[0] for row in found]
+    bring_news(cursor, flow_id, names)
+    insert_rows(cursor, "trail", _TRAIL, [(actor, flow_id, name, "codes_loaded", reason) for name in names])
 
 
 def _refuse_overlap(cursor: Cursor, flow_id: str) -> None:
@@ -96,15 +204,32 @@ def _refuse_overlap(cursor: Cursor, flow_id: str) -> None:
 
 def codes(connections: Connections, flow_id: str) -> list[CodeRow]:
     """See `finbridge.core.ports.Hub.codes`: all rows, past and future ones too."""
+    return [record.row for record in records(connections, flow_id)]
+
+
+def records(connections: Connections, flow_id: str) -> list[CodeRecord]:
+    """All rows with maker, checker and time, in the order of table, company, code and first day."""
     with connections.session() as connection:
         rows = connection.execute(
             """
-            SELECT table_name, company, code, target, valid_from, valid_to FROM hub.code_table
-            WHERE flow_id = %s ORDER BY table_name, company, code, valid_from
+            SELECT table_name, company, code, target, valid_from, valid_to, maker, checker, changed_at
+            FROM hub.code_table WHERE flow_id = %s ORDER BY table_name, company, code, valid_from
             """,
             [flow_id],
         ).fetchall()
     return [
-        CodeRow(table=table, company=company, code=code, target=target, valid_from=start, valid_to=end)
-        for table, company, code, target, start, end in rows
+        CodeRecord(
+            row=CodeRow(table=table, company=company, code=code, target=target, valid_from=start, valid_to=end),
+            maker=maker,
+            checker=checker,
+            changed_at=changed_at,
+        )
+        for table, company, code, target, start, end, maker, checker, changed_at in rows
     ]
+
+
+def missing(connections: Connections, flow_id: str) -> list[MissingCode]:
+    """Codes that hold documents, the most needed first: one statement whatever the number of documents."""
+    with connections.session() as connection, connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(_MISSING, {"flow": flow_id, **_HELD}).fetchall()
+    return [MissingCode(**row) for row in rows]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
+from finbridge.core.codes import lookup_detail
 from finbridge.core.ports import Problem
 from finbridge.mapping.codes import CodeRange
 from finbridge.mapping.fieldtypes import mistake
@@ -55,7 +56,7 @@ class Mistake:
             (table, found) == (self.table, code) and owner in ("", company) and start <= on < end
             for table, owner, found, _, start, end, _ in disputed
         )
-        return f"{_AMBIGUOUS if twice else _UNKNOWN}table {self.table}, code {code}, company {company}, date {day}"
+        return f"{_AMBIGUOUS if twice else _UNKNOWN}{lookup_detail(self.table, code, company, on)}"
 
 
 def fault_problem(document_id: str, kind: str, fault: str) -> Problem:
