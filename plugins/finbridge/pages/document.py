@@ -1,0 +1,101 @@
+"""One document: where it stands and why, its vouchers line by line, and everything that happened to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query, Request, status
+from fastapi.responses import Response
+
+from finbridge.core.flow import Flow
+from finbridge.hub.reasons import reason
+from finbridge.pages.content import PERSONAL, changes, fields_of, labels
+from finbridge.pages.find import LONGEST
+from finbridge.pages.guard import ReaderDep
+from finbridge.pages.hubs import ask
+from finbridge.pages.rendering import page
+from finbridge.pages.situation import situation
+from finbridge.pages.texts import Language, language_of
+
+_DIMENSIONS = (
+    "department",
+    "employee",
+    "supplier",
+    "customer",
+    "project",
+    "contract",
+    "bank_account",
+    "cash_flow_item",
+)
+
+router = APIRouter()
+
+
+@router.get("/document/{flow_id}/{document_id}")
+async def document(
+    request: Request,
+    who: ReaderDep,
+    flow_id: str,
+    document_id: str,
+    q: Annotated[str, Query(max_length=LONGEST)] = "",
+) -> Response:
+    """The page of one document."""
+    flow = who.flow(flow_id)
+    found = await ask(request, lambda hub: hub.views.document(flow_id, document_id))
+    if found is None:
+        raise HTTPException(status.HTTP_404_NOT_FOUND)
+    row = found["document"]
+    company = flow.companies.get(row["company"])
+    for voucher in found["vouchers"]:
+        for line in voucher["lines"]:
+            line["dimensions"] = _dimensions(line)
+    return page(
+        request,
+        "document.html",
+        active="find",
+        q=q,
+        flow=flow,
+        zone=who.zone(flow_id, row["company"]),
+        currency=row["currency"] or (company.currency if company else None),
+        situation=situation(row, found["vouchers"], found["holds"]),
+        open_holds=[hold for hold in found["holds"] if hold["closed_at"] is None],
+        closed_holds=[hold for hold in found["holds"] if hold["closed_at"] is not None],
+        kinds={voucher["key"]: voucher["kind"] for voucher in found["vouchers"]},
+        versions=_versions(flow, found["versions"]),
+        labels=labels(flow),
+        personal=PERSONAL,
+        trail=[{**entry, "why": _why(entry, language_of(request))} for entry in found["trail"]],
+        **{name: found[name] for name in ("document", "vouchers", "events", "attempts", "write_backs")},
+    )
+
+
+def _why(entry: Mapping[str, Any], language: Language) -> str:
+    """The reason of a trail entry in words; of a list, the words of its code."""
+    if entry["action"] in ("hold_opened", "hold_closed"):
+        known = reason(entry["reason"])
+        return known.zh if language == "zh" else known.en
+    return str(entry["reason"])
+
+
+def _dimensions(line: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Those of a line that are filled: the typed ones by name, then those that a company made up."""
+    typed = [(name, str(line[name])) for name in _DIMENSIONS if line[name]]
+    return typed + sorted((str(name), str(value)) for name, value in line["other_dimensions"].items())
+
+
+def _versions(flow: Flow, versions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Newest first, each with its fields and what changed since the one before it."""
+    made = []
+    for index, version in enumerate(versions):
+        before = versions[index - 1]["canonical"] if index else None
+        made.append(
+            {
+                "number": index + 1,
+                "content": version["content"],
+                "first_seen_at": version["first_seen_at"],
+                "fields": fields_of(version["canonical"], flow.personal_fields),
+                "changes": changes(before, version["canonical"], flow.personal_fields) if before is not None else None,
+            }
+        )
+    return made[::-1]
