@@ -141,8 +141,8 @@ class PaymentStatusStore(Protocol):
         """Note that these are about to be sent; not those in doubt. Document -> new version, of those that may go."""
         ...
 
-    def settle(self, flow_id: str, outcomes: Sequence[StatusOutcome]) -> None:
-        """Keep how it ended."""
+    def settle(self, flow_id: str, outcomes: Sequence[StatusOutcome]) -> dict[str, int]:
+        """Keep how it ended. Document -> new version, of those that say something new."""
         ...
 
 

@@ -87,6 +87,32 @@ class WriteBackReport(Report):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentStatusReport(Report):
+    """What finance says of a month's documents, and what the OA shows.
+
+    ``documents`` are ``open``, ``paid``, ``reversed`` or ``unclear`` (finance's answer makes no status). ``unchanged``:
+    the OA showed it already; ``sent`` rows, of which ``verified`` were read back; ``healed``: doubled rows taken away.
+    ``in_doubt``: sent, no answer, not seen; ``put_off``: the OA did not take it now; ``not_written``: refused.
+    ``listed`` names the first of them with their reason; the whole list is the hub's.
+    """
+
+    documents: int = 0
+    open: int = 0
+    paid: int = 0
+    reversed: int = 0
+    unclear: int = 0
+    unchanged: int = 0
+    sent: int = 0
+    verified: int = 0
+    healed: int = 0
+    in_doubt: int = 0
+    put_off: int = 0
+    not_written: int = 0
+    paused: int = 0
+    listed: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountReport(Report):
     """Where the flow's documents stand. A run is green only if nothing is unexplained."""
 

@@ -15,6 +15,7 @@ from psycopg.rows import dict_row
 from finbridge.core.ids import VoucherKind
 from finbridge.core.lifecycle import IN_BOOKS, VoucherState
 from finbridge.core.payment_status import (
+    IN_DOUBT,
     WAITS,
     PaymentState,
     PaymentStatus,
@@ -35,7 +36,7 @@ WITH page AS (
     LEFT JOIN hub.payment_status s ON s.document_id = v.document_id AND s.flow_id = v.flow_id
     WHERE v.flow_id = %(flow_id)s AND v.company = %(company)s AND v.period = %(period)s AND v.kind = %(expense)s
       AND v.state = ANY(%(states)s) AND v.document_id > %(after)s
-      AND (NOT %(again)s OR NOT s.verified AND (s.sent_at IS NOT NULL OR s.reason = %(waits)s))
+      AND (NOT %(again)s OR NOT s.verified AND (s.reason = ANY(%(open)s) OR s.reason = '' AND s.sent_at IS NOT NULL))
     ORDER BY v.document_id LIMIT %(limit)s
 )
 SELECT p.document_id, d.business_number,
@@ -89,6 +90,7 @@ UPDATE hub.payment_status AS t SET
 FROM {} WHERE t.flow_id = %s AND t.document_id = u.document_id AND t.version = u.version
   AND (t.verified, t.reason, t.detail, t.sent_at IS NULL)
       IS DISTINCT FROM (u.verified, u.reason, u.detail, t.sent_at IS NULL OR NOT (u.verified OR u.in_flight))
+RETURNING t.document_id, t.version
 """).format(_OUTCOME.unnested)
 _LOCK = "SELECT 1 FROM hub.payment_status WHERE flow_id = %s AND document_id = ANY(%s) ORDER BY document_id FOR UPDATE"
 _LISTED = """
@@ -126,7 +128,7 @@ class PaymentStatuses:
         """See the port."""
         asked = {
             **{"flow_id": flow_id, "company": company, "period": period, "after": after, "limit": limit},
-            **{"late": late_seconds, "again": again, "waits": WAITS, "states": _IN_FINANCE},
+            **{"late": late_seconds, "again": again, "open": [IN_DOUBT, WAITS], "states": _IN_FINANCE},
             **{kind.value: kind.value for kind in VoucherKind},
         }
         with self._connections.session() as connection, connection.cursor(row_factory=dict_row) as cursor:
@@ -154,14 +156,14 @@ class PaymentStatuses:
             asked = [*arrays(_VERSION, list(versions.items())), flow_id, _UNCLEAR, late_seconds]
             return dict(cursor.execute(_MARK, asked).fetchall())
 
-    def settle(self, flow_id: str, outcomes: Sequence[StatusOutcome]) -> None:
+    def settle(self, flow_id: str, outcomes: Sequence[StatusOutcome]) -> dict[str, int]:
         """See the port."""
         if not outcomes:
-            return
+            return {}
         rows = [(o.document_id, o.version, o.verified, o.reason, o.detail, o.in_flight) for o in outcomes]
         with self._connections.transaction() as cursor:
             _lock(cursor, flow_id, [outcome.document_id for outcome in outcomes])
-            cursor.execute(_SETTLE, [*arrays(_OUTCOME, rows), flow_id])
+            return dict(cursor.execute(_SETTLE, [*arrays(_OUTCOME, rows), flow_id]).fetchall())
 
     # ------------------------------------------------------------ for people
 

@@ -58,6 +58,26 @@ REASONS: dict[str, Reason] = {
     "approval_vanished": Reason("审批记录消失", "the approval vanished from the log", "finance"),
     # the form
     "write_back_not_possible": Reason("无法回写到 OA 表单", "the form cannot be written any more", "nobody"),
+    # the payment status in the OA
+    "payment_status_in_doubt": Reason(
+        "付款状态已发送但未确认，系统会先查询再重发",
+        "payment status sent without an answer: looked for first",
+        "nobody",
+    ),
+    "payment_status_waits": Reason(
+        "OA 暂未接收付款状态，系统会自动重试", "the OA did not take it: tried again", "nobody"
+    ),
+    "payment_status_refused": Reason("OA 拒绝写入付款状态", "the OA refuses the payment status", "it"),
+    "payment_status_not_shown": Reason(
+        "OA 已保存付款状态但显示不一致", "the OA saved the payment status and shows another", "it"
+    ),
+    "payment_status_doubled": Reason("OA 付款状态表有重复行", "the document has two rows in the OA's table", "it"),
+    "voucher_not_in_finance": Reason(
+        "台账中已过账的凭证在财务系统中不存在", "posted by the register, not in finance", "finance"
+    ),
+    "voucher_of_another_document": Reason(
+        "财务系统中该凭证属于其他单据", "finance shows the voucher under another document", "finance"
+    ),
     # the log's oddities
     "paid_not_approved": Reason("未审批已付款", "paid without approval", "finance"),
     "order_unclear": Reason("同一秒内的审批先后不明", "the order inside one second is not clear", "finance"),

@@ -67,6 +67,16 @@ def _weaver() -> dict[str, Any]:
                 "description": "由 OA 管理员提供的公钥 / public key, only together with a secret",
                 "schema": {"type": ["string", "null"]},
             },
+            "mode_systemid": {
+                "label": "mode_systemid",
+                "description": "建模接口的系统标识，写付款状态用 / system id of the form-mode interfaces",
+                "schema": {"type": ["string", "null"]},
+            },
+            "mode_password": {
+                "label": "mode_password",
+                "description": "建模接口的密码 / its password",
+                "schema": {"type": ["string", "null"], "format": "password"},
+            },
             "time_zone": {
                 "label": "OA 时区 / time zone of the OA's server",
                 "schema": {"type": ["string", "null"], "default": "Asia/Shanghai"},

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, TypeVar
+from functools import cached_property
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from finbridge.core.connections import ConnectionSettings
 from finbridge.core.documents import DocumentRef, SourceDocument
 from finbridge.core.errors import GiveUp, RetryLater
 from finbridge.core.flow import Flow
+from finbridge.core.payment_status import PaymentStatusRule, Showed, ShownStatus, StatusChange
 from finbridge.core.ports import TokenStore, WriteBackResult
 from finbridge.core.tokens import SharedToken
 from finbridge.core.transport import NoAnswerError
 from finbridge.systems.weaver.client import Conditions, WeaverClient
+from finbridge.systems.weaver.mode_board import DEFAULT_BATCH_SIZE, ModeBoard
+from finbridge.systems.weaver.mode_board import DEFAULT_PAGE_SIZE as DEFAULT_MODE_PAGE_SIZE
+from finbridge.systems.weaver.mode_client import ModeClient
 from finbridge.systems.weaver.models import RequestStatusData
 from finbridge.systems.weaver.replies import Code
+from finbridge.systems.weaver.together import together
 from finbridge.systems.weaver.walking import walk
 
 _DEFAULT_ZONE = "Asia/Shanghai"
@@ -25,7 +30,6 @@ _DEFAULT_PAGE_SIZE = 100
 _ADVANCES = 2  # each holds a lock in the token store
 #: A watermark from the future would skip documents; the overlap of a day forgives more than this.
 _MAX_CLOCK_AHEAD_SECONDS = 600.0
-_Result = TypeVar("_Result")
 #: The service's code after a write. What failed inside may have failed after the save: unknown, a read-back decides.
 _RESULTS = {
     Code.SUCCESS: WriteBackResult.SAVED,
@@ -38,13 +42,12 @@ _RESULTS = {
 
 
 def connect(settings: ConnectionSettings, *, tokens: TokenStore, flow: Flow | None = None) -> WeaverSource:
-    """Open nothing yet; the first call does. Nothing here depends on the flow.
+    """Open nothing yet; the first call does. The flow says where payment statuses are kept.
 
     Raises:
         GiveUp: the connection's data is not complete.
     """
-    del flow  # every adapter is opened alike; a ledger needs it
-    return WeaverSource(settings, tokens=tokens)
+    return WeaverSource(settings, tokens=tokens, statuses=flow.payment_status if flow else None)
 
 
 class WeaverSource:
@@ -54,11 +57,16 @@ class WeaverSource:
         settings: see `WeaverClient`; also ``extra.time_zone`` of the OA's server (Asia/Shanghai), ``extra.page_size``
             (100), ``extra.workflow_types`` (csv): list by workflow type instead of by the flow's versions, so that a
             version that nobody configured shows itself; ``extra.late_seconds`` (the time-out): how long after a lost
-            answer a submit may still arrive; ``extra.max_clock_ahead_seconds`` (600; 0 = any, for a virtual clock).
+            answer a submit may still arrive; ``extra.max_clock_ahead_seconds`` (600; 0 = any, for a virtual clock);
+            ``extra.mode_systemid``, ``mode_password``, ``mode_page_size`` (2000), ``mode_batch_size`` (100).
+        statuses: where payment statuses are kept; None = nowhere.
     """
 
-    def __init__(self, settings: ConnectionSettings, *, tokens: TokenStore) -> None:
+    def __init__(
+        self, settings: ConnectionSettings, *, tokens: TokenStore, statuses: PaymentStatusRule | None = None
+    ) -> None:
         extra = settings.extra
+        self._settings, self._statuses = settings, statuses
         self.client = WeaverClient(settings, tokens=tokens)
         self._tokens = tokens
         self._name = f"weaver|{settings.base_url}"
@@ -119,7 +127,7 @@ class WeaverSource:
             NeedsHuman: a document has another shape than the vendor documents.
         """
         names = list(dict.fromkeys(document_ids))
-        return dict(zip(names, await _all([self.client.document(name) for name in names]), strict=True))
+        return dict(zip(names, await together([self.client.document(name) for name in names]), strict=True))
 
     # ------------------------------------------------------------ writing
 
@@ -169,6 +177,39 @@ class WeaverSource:
                 await mark.put("sent", datetime.now(UTC) + self._late)
             return result
 
+    # ------------------------------------------------------------ payment statuses
+
+    @cached_property
+    def _board(self) -> ModeBoard:
+        if self._statuses is None:
+            raise GiveUp("no_payment_status", "流程未配置付款状态 / the flow has no section payment_status")
+        extra = self._settings.extra
+        return ModeBoard(
+            ModeClient(self.client.http, self._settings, writes=self.client.writes, zone=self._zone),
+            self._statuses,
+            page_size=int(str(extra.get("mode_page_size", DEFAULT_MODE_PAGE_SIZE))),
+            batch_size=int(str(extra.get("mode_batch_size", DEFAULT_BATCH_SIZE))),
+        )
+
+    @property
+    def late_seconds(self) -> float:
+        """How long a write whose answer was lost may still arrive."""
+        return self._late.total_seconds()
+
+    async def shown(self, document_ids: Sequence[str]) -> dict[str, ShownStatus]:
+        """See `finbridge.core.payment_status.StatusBoard`, as the next two."""
+        return await self._board.shown(document_ids)
+
+    async def show(self, changes: Sequence[StatusChange], *, alone: bool = False) -> list[Showed]:
+        """Write payment statuses."""
+        return await self._board.show(changes, alone=alone)
+
+    async def void(self, row_ids: Sequence[str]) -> None:
+        """Take surplus rows away from their document."""
+        await self._board.void(row_ids)
+
+    # ------------------------------------------------------------ parts of advance
+
     async def _submit(self, document_id: str, node: str) -> WriteBackResult:
         """One submit; whatever its answer, a document that left the node is where we wanted it."""
         try:
@@ -207,14 +248,3 @@ class WeaverSource:
             return False
         self._node_names[(document.template, document.stamp.rpartition("|")[2])] = document.node
         return document.node == node
-
-
-async def _all(calls: Sequence[Coroutine[Any, Any, _Result]]) -> list[_Result]:
-    """Results in order; the first error stops the others (parallelism is the client's budget)."""
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -88,7 +88,7 @@ class WeaverClient:
         )
         self.auth = WeaverAuth(self.http, settings, tokens)
         self.user = settings.login
-        self._writes = asyncio.Semaphore(int(str(extra.get("write_parallel", _DEFAULT_WRITES))))
+        self.writes = asyncio.Semaphore(int(str(extra.get("write_parallel", _DEFAULT_WRITES))))
 
     async def __aenter__(self) -> Self:
         return self
@@ -215,7 +215,7 @@ class WeaverClient:
         raise self._refusal(reply, name)
 
     async def _write(self, name: str, form: Mapping[str, str]) -> Reply:
-        async with self._writes:
+        async with self.writes:
             reply = await self._call("POST", name, form)
         if reply.means is Means.UNCLEAR or (reply.means is Means.DONE and reply.code is None):
             raise NoAnswerError(

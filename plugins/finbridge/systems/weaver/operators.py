@@ -1,6 +1,8 @@
-"""Weaver's two tasks of a flow: read what moved, write back what was posted."""
+"""Weaver's tasks of a flow: read what moved, write back what was posted, and show what was paid."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from finbridge.systems.operators import FlowOperator, OpenFlow, run_async
 
@@ -24,6 +26,27 @@ class WeaverWriteBackOperator(FlowOperator):
     def work(self, flow: OpenFlow) -> dict[str, int]:
         """Write back what is due."""
         return run_async(_write_back(flow))
+
+
+class WeaverPaymentStatusOperator(FlowOperator):
+    """Brings the payment status of a month's documents, as finance says it, to the OA.
+
+    Args:
+        company: our code; templated.
+        period: ``YYYY-MM`` of the expense vouchers; templated.
+    """
+
+    ui_color = "#e8f3ff"
+    template_fields = ("flow_id", "company", "period")
+
+    def __init__(self, *, flow_id: str, company: str, period: str, **kwargs: Any) -> None:
+        super().__init__(flow_id=flow_id, **kwargs)
+        self.company = company
+        self.period = period
+
+    def work(self, flow: OpenFlow) -> dict[str, int]:
+        """Ask finance, write what the OA does not show, read it back."""
+        return run_async(_payment_status(flow, self.company, self.period))
 
 
 async def _collect(flow: OpenFlow) -> dict[str, int]:
@@ -51,5 +74,23 @@ async def _write_back(flow: OpenFlow) -> dict[str, int]:
     return report.as_note()
 
 
+async def _payment_status(flow: OpenFlow, company: str, period: str) -> dict[str, int]:
+    from finbridge.flows import require_settled, write_payment_status
+
+    async with flow.source() as source, flow.ledger() as ledger:
+        report = await write_payment_status(
+            flow=flow.flow,
+            hub=flow.hub,
+            source=source,  # type: ignore[arg-type]  # a source of the flow: this slice's, which is a board too
+            ledger=ledger,
+            company=company,
+            period=period,
+            may_send=flow.pause.may_send,
+        )
+    require_settled(report)
+    return report.as_note()
+
+
 COLLECT = WeaverCollectOperator
 WRITE_BACK = WeaverWriteBackOperator
+PAYMENT_STATUS = WeaverPaymentStatusOperator
