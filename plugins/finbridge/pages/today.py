@@ -56,6 +56,7 @@ class Line:
     noted: int = 0
     oldest: datetime | None = None
     counted: int | None = None  # approved documents, counted apart from their states
+    whole: bool = False  # the sum of several companies
 
     @property
     def documents(self) -> int:
@@ -118,9 +119,10 @@ async def today(
         picked=bool(wanted),
         now=datetime.now(UTC),
         zone=reader.zone(),
-        day_lines=lines(found.day, found.approved),
-        open_lines=lines(found.open),
-        states=shown_states(found),
+        day_lines=with_wholes(lines(found.day, found.approved)),
+        open_lines=with_wholes(lines(found.open)),
+        day_states=shown_states(found.day),
+        open_states=shown_states(found.open),
         tones=TONES,
         strip=lambda name, line: strip(language, name, line),
         hours=hours_chart(language, found.hours),
@@ -184,10 +186,37 @@ def lines(rows: Iterable[Mapping[str, Any]], approved: Mapping[tuple[str, str], 
     return [found[place] for place in sorted(found)]
 
 
-def shown_states(found: Today) -> list[str]:
-    """The columns of both tables."""
-    there = {row["state"] for row in (*found.day, *found.open)}
-    return [state for state in STATES if state != NEVER or state in there]
+def with_wholes(rows: Sequence[Line]) -> list[Line]:
+    """The lines, and one more for each currency that several of them have."""
+    found = list(rows)
+    for currency in sorted({line.currency for line in rows}):
+        mine = [line for line in rows if line.currency == currency]
+        if len(mine) > 1:
+            found.append(_whole(mine))
+    return found
+
+
+def _whole(rows: Sequence[Line]) -> Line:
+    names = [state for state in STATES if any(state in line.states for line in rows)]
+    cells = {state: [line.states[state] for line in rows if state in line.states] for state in names}
+    return Line(
+        flow_id="",
+        company="",
+        currency=rows[0].currency,
+        states={s: Cell(sum(c.documents for c in of), sum(c.amount_minor for c in of)) for s, of in cells.items()},
+        approved_minor=sum(line.approved_minor for line in rows),
+        differing=sum(line.differing for line in rows),
+        oldest=min((line.oldest for line in rows if line.oldest), default=None),
+        counted=sum(line.counted for line in rows if line.counted is not None) or None,
+        whole=True,
+    )
+
+
+def shown_states(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The columns of a table: those that every reader expects, and the rare ones where there are any."""
+    there = {row["state"] for row in rows}
+    rare = {"nothing_to_post", NEVER} | (set() if "written_back" in there else {"written_back"})
+    return [state for state in STATES if state in there or state not in rare]
 
 
 def cause_of(cause: str) -> str:
@@ -202,7 +231,7 @@ def strip(language: Language, name: str, line: Line) -> object:
         if cell := line.states.get(state):
             label = text(language, f"today.state.{state}")
             bars.append(Bar(cell.documents, says=f"{label}: {cell.documents:,}", tone=f"{TONES[state]} {state}"))
-    title = text(language, "today.strip_title", company=line.company or "–")
+    title = text(language, "today.strip_title", company=line.company or text(language, "today.column.total"))
     return parts(Caption(name, title, "; ".join(bar.says for bar in bars)), bars)
 
 
