@@ -8,9 +8,9 @@ from datetime import date
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
 
-from finbridge.core.documents import LogEntry
+from finbridge.core.documents import DocumentRef, LogEntry
 from finbridge.core.plan import Registered
-from finbridge.core.ports import CodeRow, Problem
+from finbridge.core.ports import CodeRow, CollectedDocument, Problem
 from finbridge.core.vouchers import Voucher
 
 #: A person's run takes no more documents than this; a whole month has a DAG of its own.
@@ -150,25 +150,50 @@ class NumberSource(Protocol):
         ...
 
 
-class PreviewHub(Protocol):
-    """What a preview reads of the hub. Nothing of it changes anything."""
-
-    def codes(self, flow_id: str) -> Sequence[CodeRow]:
-        """See `finbridge.core.ports.Hub.codes`."""
-
-    @property
-    def manual_runs(self) -> ManualStore:
-        """The part of the hub that knows manual runs."""
-
-
 class ManualStore(Protocol):
     """Manual runs in the hub."""
 
     def by_number(self, flow_id: str, numbers: Sequence[str]) -> Mapping[str, Sequence[str]]:
         """Document ids by business number or document id, of those that the hub knows."""
+        ...
 
     def approved(self, flow_id: str, window: Window) -> Sequence[str]:
         """Document ids that the hub knows as approved in a window."""
+        ...
 
     def known(self, flow_id: str, document_ids: Iterable[str]) -> Mapping[str, Known]:
         """Documents as the hub knows them, in one reading."""
+        ...
+
+    def note(self, flow_id: str, document_ids: Iterable[str], *, actor: str, action: str, reason: str) -> None:
+        """Trail rows about documents that change nothing."""
+        ...
+
+
+class PreviewHub(Protocol):
+    """What a preview reads of the hub. Nothing of it changes anything."""
+
+    def codes(self, flow_id: str) -> Sequence[CodeRow]:
+        """See `finbridge.core.ports.Hub.codes`."""
+        ...
+
+    @property
+    def manual_runs(self) -> ManualStore:
+        """The part of the hub that knows manual runs."""
+        ...
+
+
+class ManualHub(PreviewHub, Protocol):
+    """The hub as a manual run needs it."""
+
+    def unseen(self, flow_id: str, refs: Sequence[DocumentRef]) -> list[DocumentRef]:
+        """See `finbridge.core.ports.Hub.unseen`."""
+        ...
+
+    def store(self, flow_id: str, documents: Sequence[CollectedDocument]) -> int:
+        """See `finbridge.core.ports.Hub.store`."""
+        ...
+
+    def retry(self, flow_id: str, document_ids: Sequence[str], *, actor: str) -> int:
+        """A person asks for another look at documents."""
+        ...

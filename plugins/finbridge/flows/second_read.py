@@ -25,11 +25,11 @@ async def read_again(
     A reversal needs no second read: what it takes back is in the books, and only the log can have asked for it.
     """
     wanted = [item for item in items if item.voucher.identity.kind is not VoucherKind.REVERSAL]
-    fresh = await _fresh(flow, source, translator, sorted({item.lease.document_id for item in wanted}))
+    now = await fresh(flow, source, translator, sorted({item.lease.document_id for item in wanted}))
     changed: dict[str, CollectedDocument] = {}
     send: list[Deliverable] = []
     for item in items:
-        document = fresh.get(item.lease.document_id)
+        document = now.get(item.lease.document_id)
         if document is None or _still_wanted(works[item.lease.document_id], document, item):
             send.append(item)
         else:
@@ -37,22 +37,22 @@ async def read_again(
     return [item for item in send if item.lease.document_id not in changed], list(changed.values())
 
 
-async def _fresh(
+async def fresh(
     flow: Flow, source: Source, translator: Translator, document_ids: Sequence[str]
 ) -> dict[str, CollectedDocument]:
     """Documents as the OA shows them now. Not settled: the next collect reads them once more by its own stamp."""
     if not document_ids:
         return {}
     found, unreadable = await read_documents(source, document_ids)
-    fresh: dict[str, CollectedDocument] = {}
+    documents: dict[str, CollectedDocument] = {}
     for name in document_ids:
         document = found.get(name)
         if document is not None:
-            fresh[name] = collected(flow, translator, document, stamp=document.stamp, settled=False)
+            documents[name] = collected(flow, translator, document, stamp=document.stamp, settled=False)
             continue
         ref = DocumentRef(document_id=name, template="", stamp="")
-        fresh[name] = unusable(ref, unreadable[name]) if name in unreadable else gone(ref)
-    return fresh
+        documents[name] = unusable(ref, unreadable[name]) if name in unreadable else gone(ref)
+    return documents
 
 
 def _still_wanted(work: DocumentWork, document: CollectedDocument, item: Deliverable) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from psycopg import Cursor
 
+from finbridge.core.redaction import without_personal
 from finbridge.hub.bulk import Columns, arrays, insert_rows
 from finbridge.hub.documents import DocumentName
 from finbridge.hub.reasons import reason
@@ -16,8 +17,6 @@ from finbridge.hub.register import Register
 PLAN = "plan"
 DELIVER = "deliver"
 WRITE_BACK = "write_back"
-_DETAIL_LENGTH = 2000
-_SHORT = 4  # personal values shorter than this are not sought in texts: they would black out words
 _HOLD = Columns(
     "flow_id text, document_id text, key text, origin text, code text, field text, detail text, "
     "text_zh text, text_en text, turn text"
@@ -135,15 +134,10 @@ def blacked_out(cursor: Cursor, texts: Mapping[DocumentName, Sequence[str]]) -> 
             arrays(_NAMES, with_text),
         )
         for flow_id, document_id, found in cursor.fetchall():
-            values[(flow_id, document_id)].extend(part for part in found.split("\n") if len(part) >= 2)
-    return {(name, text): _blacken(text, values.get(name, ())) for name, found in texts.items() for text in found}
-
-
-def _blacken(text: str, personal: Sequence[str]) -> str:
-    for value in sorted(personal, key=len, reverse=True):
-        if len(value) >= _SHORT or not value.isascii():
-            text = text.replace(value, "***")
-    return text[:_DETAIL_LENGTH]
+            values[(flow_id, document_id)].append(found)
+    return {
+        (name, text): without_personal(text, values.get(name, ())) for name, found in texts.items() for text in found
+    }
 
 
 def _without_personal(cursor: Cursor, holds: Sequence[Hold]) -> dict[tuple[str, ...], Hold]:

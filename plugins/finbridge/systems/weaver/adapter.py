@@ -21,6 +21,7 @@ from finbridge.systems.weaver.mode_board import DEFAULT_BATCH_SIZE, ModeBoard
 from finbridge.systems.weaver.mode_board import DEFAULT_PAGE_SIZE as DEFAULT_MODE_PAGE_SIZE
 from finbridge.systems.weaver.mode_client import ModeClient
 from finbridge.systems.weaver.models import RequestStatusData
+from finbridge.systems.weaver.numbers import candidates
 from finbridge.systems.weaver.replies import Code
 from finbridge.systems.weaver.together import together
 from finbridge.systems.weaver.walking import walk
@@ -128,6 +129,10 @@ class WeaverSource:
         """
         names = list(dict.fromkeys(document_ids))
         return dict(zip(names, await together([self.client.document(name) for name in names]), strict=True))
+
+    async def candidates(self, number: str, templates: frozenset[str]) -> list[str]:
+        """Ids of requests that may carry a number; see `finbridge.systems.weaver.numbers`."""
+        return await candidates(self.client, number, templates)
 
     # ------------------------------------------------------------ writing
 

@@ -52,6 +52,7 @@ class Conditions:
     workflow_ids: frozenset[str] = frozenset()
     workflow_types: frozenset[str] = frozenset()
     request_name: str = ""
+    serial: str = ""  # part of the request's serial number
 
     def form(self) -> dict[str, str]:
         """The ``conditions`` form field."""
@@ -66,6 +67,8 @@ class Conditions:
             wanted["workflowTypes"] = ",".join(sorted(self.workflow_types))
         if self.request_name:
             wanted["requestname"] = self.request_name
+        if self.serial:
+            wanted["wfcode"] = self.serial
         return {"conditions": _json(wanted)}
 
 

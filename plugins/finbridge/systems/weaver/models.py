@@ -49,6 +49,7 @@ class ListRow(Wire):
     currentNodeId: Text = ""
     currentNodeName: Text = ""
     lastOperateTime: Text = ""
+    requestmark: Text = ""  # the serial number
     workflowBaseInfo: WorkflowBaseInfo
 
     @property
