@@ -26,7 +26,8 @@ taken AS (SELECT * FROM recent WHERE at >= now() - %(age)s)
 _RUNS = """
 SELECT quality_run_id, run_id, at, rows, batch_ok, broken_batch_rules,
        coalesce((result ->> 'bad_documents')::int, 0) AS bad_documents,
-       result ->> 'great_expectations' AS great_expectations
+       result ->> 'great_expectations' AS great_expectations,
+       (SELECT kind FROM hub.run r WHERE r.run_id = taken.run_id) AS kind
 FROM taken ORDER BY quality_run_id
 """
 #: ``rows`` of a rule's frame: the rule's name begins with the frame's.
@@ -41,7 +42,7 @@ ORDER BY t.quality_run_id, r.position
 #: Walks the named documents from the newest validation backwards and stops at the limit.
 _BAD = """
 SELECT q.suite, q.run_id, q.at, b.quality_run_id, b.document_id, b.code, b.field, b.detail, d.business_number,
-       d.company,
+       d.company, (SELECT kind FROM hub.run r WHERE r.run_id = q.run_id) AS kind,
        EXISTS (
            SELECT 1 FROM hub.hold h
            WHERE h.document_id = b.document_id AND h.flow_id = q.flow_id AND h.code = b.code AND h.closed_at IS NULL
@@ -58,7 +59,8 @@ ORDER BY b.quality_run_id DESC, b.document_id, b.code LIMIT %(named)s
 def validations(connections: Connections, flow_id: str, suite: str, *, runs: int = RUNS) -> list[dict[str, Any]]:
     """The newest validations that had rows, the oldest first, none older than ``DAYS``.
 
-    Keys: quality_run_id, run_id, at, rows, batch_ok, broken_batch_rules, bad_documents, great_expectations.
+    Keys: quality_run_id, run_id, at, rows, batch_ok, broken_batch_rules, bad_documents, great_expectations, kind (of
+    the run: wake, sweep, …; None where it is not known).
     """
     return _asked(connections, _RECENT + _RUNS, _window(flow_id, suite, runs))
 
@@ -77,8 +79,8 @@ def bad_documents(
 ) -> list[dict[str, Any]]:
     """Documents that a suite named in validations from ``oldest`` on, the newest first.
 
-    Keys: suite, run_id, at, quality_run_id, document_id, code, field, detail, business_number, company, held (it
-    still stands in the list for that reason).
+    Keys: suite, run_id, at, quality_run_id, document_id, code, field, detail, business_number, company, kind (of
+    the run), held (it still stands in the list for that reason).
     """
     asked = {"flow": flow_id, "suite": suite, "oldest": oldest, "code": code, "named": limit}
     return _asked(connections, _BAD, asked)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 _GAP = 0.18  # of a bar's step
-_MOST_LABELS = 13
+_LETTER = 7.0  # the width of a letter of a label, with its share of the gap to the next label
 _MOST = 1e15  # beyond any count or amount, and far from where sums of lengths lose their meaning
 _UNWRITABLE = re.compile("[^\\t\\n\\u0020-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 
@@ -86,7 +86,7 @@ def columns(caption: Caption, bars: Sequence[Bar], frame: Frame = WIDE) -> Marku
         for value, y in ((0.0, frame.base), (top / 2, frame.base - frame.inner_height / 2), (top, frame.top))
         if value == round(value)
     ]
-    every = max(1, math.ceil(len(bars) / _MOST_LABELS))
+    every = _labels_every(bars, frame)
     labels = [
         Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>').format(
             _n(middle), _n(frame.height - 6), _plain(bar.label)
@@ -171,6 +171,12 @@ def _rectangle(x: float, y: float, width: float, height: float, bar: Bar) -> Mar
     return Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}">{}</rect>').format(
         bar.tone, _n(x), _n(y), _n(width), _n(height), says
     )
+
+
+def _labels_every(bars: Sequence[Bar], frame: Frame) -> int:
+    """Every how many columns a label fits; at least two letters wide."""
+    widest = max((len(bar.label) for bar in bars), default=0) + 1
+    return max(1, math.ceil(max(widest, 3) * _LETTER * len(bars) / frame.inner_width))
 
 
 def _middles(count: int, frame: Frame) -> list[float]:
