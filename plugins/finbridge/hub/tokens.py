@@ -11,6 +11,7 @@ from functools import cached_property
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from finbridge.core.checkup import TokenFacts
 from finbridge.core.errors import GiveUp
 from finbridge.hub.connections import Connections
 
@@ -72,6 +73,31 @@ class PostgresTokens:
                 """,
                 [name, sealed, expires_at],
             )
+
+    def facts(self, name: str) -> TokenFacts | None:
+        """How old a token is and how long it lives; None where there is none. Its value is not read."""
+        with self._connections.session() as connection:
+            found = connection.execute(
+                "SELECT extract(epoch FROM now() - changed_at)::float8, extract(epoch FROM expires_at - now())::float8 "
+                "FROM hub.token WHERE name = %s",
+                [name],
+            ).fetchone()
+        return None if found is None else TokenFacts(age_seconds=found[0], left_seconds=found[1])
+
+    def clock(self) -> datetime:
+        """The database's clock (UTC): tokens and leases end by it."""
+        with self._connections.session() as connection:
+            found = connection.execute("SELECT clock_timestamp()").fetchone()
+        if found is None:
+            raise AssertionError("SELECT without FROM gave no row")
+        at: datetime = found[0]
+        return at
+
+    def forget_expired(self) -> int:
+        """Take away what nobody would be given any more; how many."""
+        with self._connections.transaction() as cursor:
+            cursor.execute("DELETE FROM hub.token WHERE expires_at <= now()")
+            return cursor.rowcount
 
     def forget(self, name: str) -> None:
         """Take a value away; a no-op where there is none."""

@@ -8,10 +8,9 @@ raises, since Airflow would only note that a callback failed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from finbridge.core.errors import FinbridgeError
+from finbridge.core.errors import FinbridgeError, GiveUp
 from finbridge.core.notify import Sighting
 from finbridge.systems.pausing import AUTOMATIC
 
@@ -22,6 +21,12 @@ if TYPE_CHECKING:
     from finbridge.hub import PostgresHub
 
 HUB_CONNECTION = "hub_default"
+
+
+class AlreadyTold(GiveUp):
+    """The task has opened its alarms itself, each where it belongs: the callback adds none."""
+
+
 _LOG = logging.getLogger("finbridge.alarms")
 
 
@@ -66,6 +71,8 @@ def sightings(context: Context) -> list[Sighting]:
     """What the failure means: a sighting for each company that it names, else one for all."""
     ti: Any = context["ti"]
     error = context.get("exception")
+    if isinstance(error, BaseException) and isinstance(error.__cause__, AlreadyTold):
+        return []
     cause, companies, detail = _why(error)
     place = {
         "flow_id": ti.dag_id.rpartition("__")[0],
@@ -119,16 +126,6 @@ def alerts_settings() -> ConnectionSettings | None:
         return settings_of(BaseHook.get_connection(ALERTS_CONNECTION))
     except AirflowNotFoundException:
         return None
-
-
-def see_and_close(
-    hub: PostgresHub, flow_id: str, broken: Iterable[Sighting], mended: Iterable[tuple[str, str]]
-) -> None:
-    """Open what is broken, close what works again (cause, company), tell both."""
-    hub.alarms.see(broken)
-    for cause, company in mended:
-        hub.alarms.close(flow_id, causes=[cause], company=company)
-    tell(hub)
 
 
 def _hub(context: Context) -> PostgresHub:

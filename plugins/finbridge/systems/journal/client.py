@@ -53,6 +53,11 @@ class JournalClient:
         self._mutex = asyncio.Lock()
         self._token: str | None = None
 
+    @property
+    def token_name(self) -> str:
+        """Under which the token stands in the token store."""
+        return self._shared.name
+
     async def close(self) -> None:
         """Close connections."""
         await self.http.close()

@@ -20,6 +20,7 @@ adapter therefore reads back by key before it believes `Busy` or `CallRefused` a
 from __future__ import annotations
 
 import base64
+from datetime import datetime
 from typing import Any
 
 from finbridge.core.connections import ConnectionSettings
@@ -66,6 +67,9 @@ class TrytonClient:
         settings: host, port, scheme, login, password; ``database`` (or ``extra.database``); ``extra.timeout_seconds``
             (90), ``extra.verify`` (true), ``extra.rate_*``.
 
+    Attributes:
+        seen_at: Tryton's clock (UTC) as its last answer showed it.
+
     Raises:
         GiveUp: database or login is missing.
     """
@@ -90,6 +94,12 @@ class TrytonClient:
         self._password = settings.password
         self._shared = SharedToken(tokens, f"tryton|{settings.base_url}|{database}|{settings.login}")
         self._session: str | None = None
+        self.seen_at: datetime | None = None
+
+    @property
+    def token_name(self) -> str:
+        """Under which the session stands in the token store."""
+        return self._shared.name
 
     async def close(self) -> None:
         """Close connections; the session stays for the other processes."""
@@ -116,9 +126,11 @@ class TrytonClient:
 
     async def _send(self, method: str, params: tuple[Any, ...], session: str) -> Response:
         body = {"id": 0, "method": f"model.{method}", "params": [*params, {}]}
-        return await self.http.request(
+        answer = await self.http.request(
             "POST", self._path, json_body=body, headers={"Authorization": f"Session {session}"}
         )
+        self.seen_at = answer.date or self.seen_at
+        return answer
 
     async def _renew(self, stale: str | None) -> str:
         """A session newer than ``stale``: another process may have made it already; else log in, once."""

@@ -114,6 +114,11 @@ class WeaverAuth:
         """Knows every secret of this connection."""
         return self._http.redactor
 
+    @property
+    def token_name(self) -> str:
+        """Under which the token stands in the token store."""
+        return self._stored_token.name
+
     async def headers(self, refused: str | None = None) -> dict[str, str]:
         """``token``, ``appid``, ``userid`` for one call.
 
