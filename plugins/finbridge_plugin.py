@@ -27,7 +27,9 @@ class RunNotes:
 
 
 def _note(dag_run: DagRun) -> None:
-    if dag_run.dag_id.endswith(("__wake", "__sweep")):
+    if dag_run.dag_id.endswith(("__wake", "__sweep", "__monthly", "__manual")) or dag_run.dag_id.startswith(
+        "finbridge__"
+    ):
         from finbridge.tasks.run_note import put_note
 
         put_note(dag_run)

@@ -16,16 +16,44 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 FLOWS = sorted(path.stem for path in (ROOT / "include" / "flows").glob("*.yaml"))
 KINDS = ("wake", "sweep")
+OPERATIONS = ("finbridge__check_connections", "finbridge__housekeeping")
 TASKS = ["collect", "check", "deliver", "write_back", "account"]
 
 
 @pytest.fixture(scope="module")
-def dags() -> dict[str, Any]:
+def every_dag() -> dict[str, Any]:
     from airflow.dag_processing.dagbag import DagBag
 
     bag = DagBag(ROOT / "dags")
     assert bag.import_errors == {}
     return dict(bag.dags)
+
+
+@pytest.fixture(scope="module")
+def dags(every_dag: dict[str, Any]) -> dict[str, Any]:
+    """The automatic way of each flow."""
+    return {name: dag for name, dag in every_dag.items() if name.rpartition("__")[2] in KINDS}
+
+
+def test_operations_have_their_dags_bounded_and_described(every_dag: dict[str, Any]) -> None:
+    assert set(OPERATIONS) == {name for name in every_dag if name.startswith("finbridge__")}
+    for name in OPERATIONS:
+        dag = every_dag[name]
+        assert (dag.max_active_runs, dag.catchup) == (1, False)
+        assert "中文" in dag.doc_md
+        assert "English" in dag.doc_md
+        for task in dag.tasks:
+            assert timedelta(0) < task.execution_timeout < dag.dagrun_timeout
+            assert task.owner == "finance-integration"
+
+
+def test_every_task_tells_when_it_fails_and_when_it_works_again(every_dag: dict[str, Any]) -> None:
+    from finbridge.tasks.alarms import on_failure, on_success
+
+    tasks = [task for dag in every_dag.values() for task in dag.tasks]
+    assert len(tasks) >= len(TASKS) * len(KINDS) + len(OPERATIONS)
+    assert all(task.on_failure_callback == [on_failure] for task in tasks)
+    assert all(task.on_success_callback == [on_success] for task in tasks)
 
 
 def test_each_flow_has_exactly_its_two_dags(dags: dict[str, Any]) -> None:
@@ -135,7 +163,8 @@ def _run(program: str, **environment: str) -> str:
 
 def test_parsing_imports_nothing_heavy_and_no_connector() -> None:
     seen = json.loads(_run(_PARSE))
-    assert len(seen["dags"]) == len(FLOWS) * len(KINDS)
+    assert len(seen["dags"]) >= len(FLOWS) * len(KINDS) + len(OPERATIONS)
+    assert set(OPERATIONS) <= set(seen["dags"])
     modules = set(seen["modules"])
     assert "finbridge.systems.weaver.operators" in modules, "the guard looks at the wrong process"
     assert modules & set(HEAVY) == set()

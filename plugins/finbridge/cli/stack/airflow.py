@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from finbridge.cli.stack.postgres import free_port
 from finbridge.cli.stack.processes import ManagedProcess, ProcessFailed
@@ -116,6 +117,7 @@ class Airflow:
             "AIRFLOW__API__INSTANCE_NAME": self.instance_name,
             "AIRFLOW__API__SECRET_KEY": self._secret("api_secret"),
             "AIRFLOW__API_AUTH__JWT_SECRET": self._secret("jwt_secret"),
+            "AIRFLOW_CONN_AIRFLOW_METADATA": _connection(self.metadata),  # housekeeping cleans with it
             **TUNING,
             **self.environment,
         }
@@ -194,14 +196,14 @@ class Airflow:
             self._keeper.start()
 
     def wait_healthy(self, progress: Progress, timeout: float = 120.0) -> None:
-        """Until the API answers and scheduler, DAG processor and triggerer say that they are healthy.
+        """Until the API answers and those of scheduler, DAG processor and triggerer that were started are healthy.
 
         Raises:
             AirflowFailed: not within ``timeout`` seconds.
         """
         began = time.monotonic()
         until, told = began + timeout, began
-        waiting = set(_HEALTH)
+        waiting = set(_HEALTH) & set(self._processes)
         answered = False
         while waiting or not answered:
             health = self.health()
@@ -274,6 +276,20 @@ class Airflow:
                             process.start()
                         except (OSError, ProcessFailed):
                             continue
+
+
+def _connection(url: str) -> str:
+    """A SQLAlchemy URL of PostgreSQL as an Airflow connection."""
+    parts = urlsplit(url)
+    given = {
+        "conn_type": "postgres",
+        "host": parts.hostname,
+        "port": parts.port,
+        "schema": parts.path.lstrip("/"),
+        "login": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+    }
+    return json.dumps(given)
 
 
 TUNING: dict[str, str] = {
