@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from finbridge.core.flow import Flow
+from finbridge.core.fold import fold
 from finbridge.core.ports import CollectedDocument, Judge, Source, Translator
 from finbridge.core.preview import Found, Known, ManualHub, Preview, PreviewVerdict
 from finbridge.flows.manual_find import chunks
@@ -112,7 +113,10 @@ def counts_of(previews: Sequence[Preview]) -> dict[str, int]:
 
 
 def is_news(document: CollectedDocument, known: Known | None) -> bool:
-    """Whether the hub does not know the document as it was read just now."""
+    """Whether a plan could see something that the hub does not know.
+
+    A log entry that changes no plan (our own step onwards among them) is left to the next collect.
+    """
     if known is None:
         return document.problem is None or document.problem.code != "document_gone"
     problem = document.problem
@@ -123,7 +127,7 @@ def is_news(document: CollectedDocument, known: Known | None) -> bool:
         document.content != known.content
         or mine != theirs
         or named != (known.company, known.business_number)
-        or not set(document.events) <= set(known.events)
+        or fold([*known.events, *document.events]) != fold(known.events)
     )
 
 
