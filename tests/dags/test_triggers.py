@@ -169,6 +169,8 @@ class FakeOa:
         names = current if isinstance(current, dict) else {}
         yield [DocumentRef(name, "101", "") for name in names]
 
+    unfinished = changed
+
     async def read(self, document_ids: list[str]) -> dict[str, Any]:
         state = self._state()
         return {name: SimpleNamespace(node=state[name]) if name in state else None for name in document_ids}

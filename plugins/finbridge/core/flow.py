@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from finbridge.core.documents import EventKind, LogEntry, LogRow
-from finbridge.core.errors import NeedsHuman
+from finbridge.core.errors import GiveUp, NeedsHuman
+from finbridge.core.month import cut_off
 from finbridge.core.payment_status import PaymentStatusRule
 
 
@@ -100,6 +102,18 @@ class Flow:
     def source(self) -> str:
         """The source's name inside identities: the system and its connection, so that two OA systems never mix."""
         return f"{self.source_system}:{self.source_connection}"
+
+    def cut_off(self, company: str, period: str) -> datetime:
+        """When waiting for the approvals of a company's period ends; with the company's zone.
+
+        Raises:
+            GiveUp: no such company in this flow, or the flow has no month section.
+        """
+        if self.month is None or company not in self.companies:
+            raise GiveUp(
+                "no_month", f"流程未配置该公司的月结 / flow {self.flow_id} has no month for company {company!r}"
+            )
+        return cut_off(period, self.month.cut_off_day, self.month.cut_off_hour, self.companies[company].time_zone)
 
     def classify(self, row: LogRow) -> LogEntry:
         """Give a log row its meaning.

@@ -7,6 +7,7 @@ shows. Every key on which they disagree is one `Difference` (`finbridge.core.mon
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
@@ -46,6 +47,43 @@ def period_before(day: date) -> str:
 def cut_off(period: str, day: int, hour: int, time_zone: str) -> datetime:
     """When waiting for a period's approvals ends: a day and hour of the following month, local time of the company."""
     return datetime.combine(end_day(period).replace(day=day), time(hour), ZoneInfo(time_zone))
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """A company's accounting period ``YYYY-MM``."""
+
+    company: str
+    period: str
+
+    @property
+    def label(self) -> str:
+        """As people name it."""
+        return f"公司 {self.company} · 会计期间 {self.period}"
+
+
+#: What a person writes instead of a company to ask for all of them.
+EVERY_COMPANY = "all"
+
+
+def months_asked(zones: Mapping[str, str], company: str, period: str | None, moment: datetime) -> list[Month]:
+    """The months that a run is for.
+
+    Args:
+        zones: time zone by company, of all companies of the flow.
+        company: one of them, or `EVERY_COMPANY`.
+        period: ``YYYY-MM``; none: the month before the one of the moment, by the local day of each company.
+        moment: with a zone.
+
+    Raises:
+        ValueError: no such company or period.
+    """
+    wanted = sorted(zones) if company in ("", EVERY_COMPANY) else [company]
+    if not set(wanted) <= set(zones):
+        raise ValueError(f"no such company in the flow: {company!r}; it has {sorted(zones)}")
+    if period:
+        first_day(period)
+    return [Month(name, period or period_before(moment.astimezone(ZoneInfo(zones[name])).date())) for name in wanted]
 
 
 # ---------------------------------------------------------------- what is compared

@@ -9,13 +9,17 @@ from typing import Protocol
 
 from finbridge.core.errors import GiveUp
 from finbridge.core.flow import Flow
-from finbridge.core.month import Difference, InFinance, SideSum, first_day
+from finbridge.core.month import Difference, InFinance, Month, SideSum, first_day
 from finbridge.core.month_calls import called_for, in_approval
 from finbridge.core.month_compare import Tally, judge
 from finbridge.core.outcomes import LedgerEntry
-from finbridge.core.ports import Hub, Ledger, Source, Translator
+from finbridge.core.ports import Hub, Judge, Ledger, Source, Stage, Translator
+from finbridge.core.stopping import MaySend, always
+from finbridge.flows.checking import check
 from finbridge.flows.collecting import collect_since
-from finbridge.flows.reports import CollectReport, Report
+from finbridge.flows.delivering import deliver
+from finbridge.flows.reports import CheckReport, CollectReport, DeliverReport, Report, WriteBackReport
+from finbridge.flows.writing_back import write_back
 from finbridge.hub.month_desk import MonthDesk
 from finbridge.hub.months import Months
 
@@ -62,22 +66,20 @@ async def collect_month(*, flow: Flow, hub: Hub, source: Source, translator: Tra
     return await collect_since(flow=flow, hub=hub, source=source, translator=translator, since=first_day(period))
 
 
-async def reconcile(
-    *, flow: Flow, hub: MonthHub, ledger: Ledger, company: str, period: str, run_id: str
-) -> MonthReport:
+async def reconcile(*, flow: Flow, hub: MonthHub, ledger: Ledger, month: Month, run_id: str) -> MonthReport:
     """Compare what the OA calls for with what finance itself shows, by set, count and sum; the result is stored.
 
     Finance is read first and the register afterwards, so that what is posted meanwhile is never taken for a fault.
 
     Args:
-        company: our code.
-        period: ``YYYY-MM``.
+        month: of a company that the flow serves.
         run_id: of the run that asks, for whoever looks the result up.
 
     Raises:
         RetryLater: finance or the hub cannot say; nothing is known then.
         GiveUp: no such company in the flow, or finance's login is refused.
     """
+    company, period = month.company, month.period
     served = flow.companies.get(company)
     if served is None:
         raise GiveUp("unknown_company", f"流程不服务该公司 / the flow serves no such company: {company}")
@@ -184,3 +186,47 @@ def _judge_all(desk: MonthDesk, book: _Book, period: str) -> None:
 
 def _parts(ids: Sequence[str]) -> Iterable[Sequence[str]]:
     return (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK))
+
+
+# ---------------------------------------------------------------- the verbs, for the month's documents alone
+
+
+def check_month(
+    *, flow: Flow, hub: MonthHub, translator: Translator, judge: Judge, worker: str, run_id: str, month: Month
+) -> CheckReport:
+    """`finbridge.flows.check` for what was approved, paid or taken back in the month."""
+    only = hub.months.due_ids(flow.flow_id, month.company, month.period, Stage.PLAN)
+    return check(flow=flow, hub=hub, translator=translator, judge=judge, worker=worker, run_id=run_id, only=only)
+
+
+async def deliver_month(
+    *,
+    flow: Flow,
+    hub: MonthHub,
+    source: Source,
+    ledger: Ledger,
+    translator: Translator,
+    worker: str,
+    month: Month,
+    may_send: MaySend = always,
+) -> DeliverReport:
+    """`finbridge.flows.deliver` for the month's documents."""
+    only = await asyncio.to_thread(hub.months.due_ids, flow.flow_id, month.company, month.period, Stage.DELIVER)
+    return await deliver(
+        flow=flow,
+        hub=hub,
+        source=source,
+        ledger=ledger,
+        translator=translator,
+        worker=worker,
+        may_send=may_send,
+        only=only,
+    )
+
+
+async def write_back_month(
+    *, flow: Flow, hub: MonthHub, source: Source, worker: str, month: Month, may_send: MaySend = always
+) -> WriteBackReport:
+    """`finbridge.flows.write_back` for the month's documents."""
+    only = await asyncio.to_thread(hub.months.due_ids, flow.flow_id, month.company, month.period, Stage.WRITE_BACK)
+    return await write_back(flow=flow, hub=hub, source=source, worker=worker, may_send=may_send, only=only)

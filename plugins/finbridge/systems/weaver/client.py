@@ -53,6 +53,7 @@ class Conditions:
     workflow_types: frozenset[str] = frozenset()
     request_name: str = ""
     serial: str = ""  # part of the request's serial number
+    unfinished: bool = False  # without archived requests
 
     def form(self) -> dict[str, str]:
         """The ``conditions`` form field."""
@@ -69,6 +70,8 @@ class Conditions:
             wanted["requestname"] = self.request_name
         if self.serial:
             wanted["wfcode"] = self.serial
+        if self.unfinished:
+            wanted["archivestatus"] = "2"
         return {"conditions": _json(wanted)}
 
 

@@ -5,42 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from finbridge.systems.weaver.waiting import Memory, in_approval, still_waiting
+
 if TYPE_CHECKING:
-    from finbridge.core.ports import Source
+    from finbridge.core.flow import Flow
+    from finbridge.systems.weaver.waiting import Board
 
 MAX_NAMED = 50
-
-
-async def still_waiting(
-    source: Source,
-    *,
-    document_id: str | None,
-    since: date | None,
-    until: date | None,
-    templates: frozenset[str],
-    nodes: Sequence[str],
-) -> list[str]:
-    """Ids of the documents that are not where they should be.
-
-    With ``document_id``: that document until it stands at one of ``nodes``. Without: every document operated between
-    ``since`` and ``until`` (days) that still stands at one of ``nodes``.
-    """
-    if document_id is not None:
-        found = (await source.read([document_id]))[document_id]
-        return [] if found is not None and found.node in nodes else [document_id]
-    begin = since or date.min
-    end = datetime.combine(until, datetime.max.time()) if until else await source.now()
-    ids: set[str] = set()
-    async for page in source.changed(begin, end, templates):
-        ids |= {ref.document_id for ref in page}
-    documents = await source.read(sorted(ids))
-    return sorted(i for i, document in documents.items() if document is not None and document.node in nodes)
 
 
 class WeaverDocumentTrigger(BaseTrigger):
@@ -80,10 +57,11 @@ class WeaverDocumentTrigger(BaseTrigger):
         """Poll until nothing waits."""
         from finbridge.core.errors import GiveUp, RetryLater
 
+        memory = Memory()
         async with _opened(self.weaver_conn_id, self.hub_conn_id) as source:
             while True:
                 try:
-                    waiting = await still_waiting(source, **self.question())
+                    waiting = await still_waiting(source, memory=memory, **self.question())
                 except RetryLater as error:
                     self.log.warning("asked in vain: %s", error)
                     waiting = [error.code]
@@ -107,19 +85,69 @@ class WeaverDocumentTrigger(BaseTrigger):
         }
 
 
+class WeaverMonthTrigger(BaseTrigger):
+    """Fires when no document of a company's month is in approval any more, or when the flow's cut-off has passed.
+
+    Args:
+        flow_id: as in ``include/flows``; its ``month`` names the nodes of approval and the cut-off.
+        company: our code.
+        period: ``YYYY-MM``.
+    """
+
+    def __init__(  # keyword-only, as Airflow stores them
+        self, *, flow_id: str, company: str, period: str, hub_conn_id: str, poll_seconds: float = 60.0
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own is not annotated
+        self.flow_id = flow_id
+        self.company = company
+        self.period = period
+        self.hub_conn_id = hub_conn_id
+        self.poll_seconds = poll_seconds
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class path and arguments; no secret among them."""
+        names = ("flow_id", "company", "period", "hub_conn_id", "poll_seconds")
+        return "finbridge.systems.weaver.triggers.WeaverMonthTrigger", {name: getattr(self, name) for name in names}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Poll until nothing waits or the cut-off has passed. What still waits then is no fault: it is told."""
+        from finbridge.core.errors import GiveUp, RetryLater
+        from finbridge.systems.operators import flow_of
+
+        flow: Flow = await asyncio.to_thread(flow_of, self.flow_id)
+        memory, ends = Memory(), flow.cut_off(self.company, self.period)
+        waiting: list[str] | None = None
+        async with _opened(flow.source_connection, self.hub_conn_id) as source:
+            while True:
+                try:
+                    waiting = await in_approval(source, flow, self.company, self.period, memory)
+                except RetryLater as error:
+                    self.log.warning("asked in vain: %s", error)
+                except GiveUp as error:
+                    yield _event({"error": error.staff})
+                    return
+                left = (ends - datetime.now(UTC)).total_seconds()
+                if waiting == [] or left <= 0:
+                    yield _event({"waiting": len(waiting or ()), "cut_off": waiting != []})
+                    return
+                named = waiting or []
+                self.log.info("%d documents in approval: %s", len(named), ", ".join(named[:MAX_NAMED]))
+                await asyncio.sleep(min(self.poll_seconds, left))
+
+
 def _event(payload: Mapping[str, Any]) -> TriggerEvent:
     return TriggerEvent(dict(payload))  # type: ignore[no-untyped-call]  # Airflow's own is not annotated
 
 
 @asynccontextmanager
-async def _opened(weaver_conn_id: str, hub_conn_id: str) -> AsyncIterator[Source]:
+async def _opened(weaver_conn_id: str, hub_conn_id: str) -> AsyncIterator[Board]:
     from finbridge.systems.hook import open_hub_of, settings_of
     from finbridge.systems.weaver import adapter
 
     settings = settings_of(await BaseHook.aget_connection(weaver_conn_id))
     hub_connection = await BaseHook.aget_connection(hub_conn_id)
     hub = await asyncio.to_thread(open_hub_of, hub_connection)
-    source: Source = adapter.connect(settings, tokens=hub.tokens, flow=None)
+    source: Board = adapter.connect(settings, tokens=hub.tokens, flow=None)
     try:
         yield source
     finally:

@@ -1,0 +1,319 @@
+"""A month of 2,000 claims between the e-cology stand-in, the hub and the real Tryton: loaded, tampered with, mended.
+
+One document missing, one extra and one altered amount are planted in Tryton's own database; the run names exactly
+those three, passes once they are mended, and changes nothing when it runs again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import psycopg
+import pytest
+from finbridge.cli.stack.ledger import LedgerServer
+from finbridge.core.flow import Flow
+from finbridge.core.ids import VoucherIdentity, VoucherKind
+from finbridge.core.month import Month
+from finbridge.core.outcomes import Accepted
+from finbridge.core.ports import Judge
+from finbridge.core.vouchers import Side, Voucher, VoucherLine
+from finbridge.flows.config import load_flow
+from finbridge.flows.month import (
+    MonthReport,
+    check_month,
+    collect_month,
+    deliver_month,
+    reconcile,
+    write_back_month,
+)
+from finbridge.hub import PostgresHub, open_hub
+from finbridge.mapping import load_translator, read_code_files
+from finbridge.systems import adapter_of
+
+from tests.contract.sandbox_process import SandboxProcess
+from tests.contract.tryton_harness import TrytonHarness
+from tests.hub_fixtures import SECRET, HubDatabase
+from tests.integration.claim_world import FLOW_FILE, INCLUDE, LINES, TIMING, claim, oa_settings
+
+#: A month of a company that no other test of the shared ledger posts into.
+MONTH = Month("2000", "2026-06")
+PERIOD = MONTH.period
+SIZE = {"posted": 1900, "reversed": 20, "paid": 40, "unknown_code": 15, "zero": 5, "in_approval": 20}
+_NODE = {"in_approval": "审批"}
+
+
+def _row(node: str, operation: str, day: int, operator: str = "500") -> dict[str, str]:
+    return {
+        "node": node,
+        "operate_type": operation,
+        "operator": operator,
+        "date": f"{PERIOD}-{day:02}",
+        "time": "10:00:00",
+    }
+
+
+def _item(what: str, number: int) -> dict[str, Any]:
+    """A claim of 2,000 as a person filled it in and the manager left it."""
+    day = 1 + number % 20
+    item = claim(gsdm=MONTH.company, djbh=f"BX-{what}-{number:04}", ywrq=f"{PERIOD}-{day:02}")
+    item["log"] = [_row("起草", "提交", day)]
+    if what != "in_approval":
+        item["log"].append(_row("审批", "批准", day + 1))
+    item["node"] = _NODE.get(what, item["node"])
+    if what == "unknown_code":
+        item["details"][LINES][0]["cbzx"] = "CC-XYZ-99"
+    if what == "zero":
+        item["main"] |= {"hdje": "0.00"}
+        item["details"][LINES][0] |= {"hdje": "0.00", "se": "0.00"}
+        item["details"] |= {"formtable_main_11_dt2": []}
+    return item
+
+
+class MonthWorld:
+    """OA, hub and Tryton, and the steps of a monthly run in order."""
+
+    def __init__(self, oa: SandboxProcess, ledger: LedgerServer, database: HubDatabase, judge: Judge) -> None:
+        self.oa, self.ledger_server, self.database, self.judge = oa, ledger, database, judge
+        self.flow: Flow = replace(load_flow(FLOW_FILE), batch_size=1000, settle_seconds=1.5)
+        self.translator = load_translator(INCLUDE / "mappings" / self.flow.mapping)
+        self.hub: PostgresHub = open_hub(database.app_dsn, secret=SECRET, timing=TIMING)
+        codes = read_code_files(INCLUDE / "codes" / "weaver_tryton")
+        self.hub.load_codes(self.flow.flow_id, codes, maker="maker", checker="checker")
+        self.ids: dict[str, list[str]] = {}
+        self.items: dict[str, dict[str, Any]] = {}
+        self.today, self.minute = f"{PERIOD}-24", 0  # the OA's; behind every machine's own clock
+
+    def impose(self, items: list[dict[str, Any]]) -> list[str]:
+        """Put claims into the OA; a moment passes on its clock before anybody looks."""
+        ids: list[str] = self.oa.control("POST", "/impose", {"items": items})["request_ids"]
+        self.tick()
+        self.items |= dict(zip(ids, items, strict=True))
+        return ids
+
+    def tick(self) -> None:
+        """Nothing that the OA shows was touched in its running second."""
+        self.minute += 1
+        self.oa.control("POST", "/clock", {"now": f"{self.today}T09:{self.minute:02}:00"})
+
+    def fill(self) -> None:
+        """The month as people left it."""
+        for what, size in SIZE.items():
+            self.ids[what] = self.impose([_item(what, number) for number in range(size)])
+
+    def afterwards(self) -> None:
+        """What happened to posted claims later in the month: payments, and approvals taken back."""
+        self.today = "2026-07-03"
+        self.impose([self._later("paid", n, _row("付款", "批准", 27, "600"), "归档") for n in self.ids["paid"]])
+        self.impose([self._later("reversed", n, _row("审批", "退回", 26), "起草") for n in self.ids["reversed"]])
+
+    def _later(self, what: str, name: str, entry: dict[str, str], node: str) -> dict[str, Any]:
+        return {"key": self.items[name]["key"], "log": [entry], "node": node}
+
+    def connect(self) -> tuple[Any, Any]:
+        settings = oa_settings(self.oa.port)
+        settings = replace(settings, extra={**settings.extra, "timeout_seconds": 30.0, "max_clock_ahead_seconds": 0})
+        rates = {"rate_per_second": 5000, "rate_burst": 5000}
+        ledger = TrytonHarness(self.ledger_server).settings(rates)
+        return (
+            adapter_of("weaver").connect(settings, tokens=self.hub.tokens, flow=self.flow),
+            adapter_of("tryton").connect(ledger, tokens=self.hub.tokens, flow=self.flow),
+        )
+
+    def run(self) -> tuple[MonthReport, dict[str, int]]:
+        """The monthly run, and what its steps moved."""
+        return asyncio.run(self._run())
+
+    async def _run(self) -> tuple[MonthReport, dict[str, int]]:
+        source, ledger = self.connect()
+        flow, hub, translator = self.flow, self.hub, self.translator
+        try:
+            collected = await collect_month(flow=flow, hub=hub, source=source, translator=translator, period=PERIOD)
+            checked = check_month(
+                flow=flow, hub=hub, translator=translator, judge=self.judge, worker="m", run_id="r", month=MONTH
+            )
+            delivered = await deliver_month(
+                flow=flow, hub=hub, source=source, ledger=ledger, translator=translator, worker="m", month=MONTH
+            )
+            written = await write_back_month(flow=flow, hub=hub, source=source, worker="m", month=MONTH)
+            report = await reconcile(flow=flow, hub=hub, ledger=ledger, month=MONTH, run_id="r")
+        finally:
+            await source.close()
+            await ledger.close()
+        moved = {"read": collected.read, "checked": checked.documents, "sent": delivered.sent, "saved": written.saved}
+        return report, moved
+
+    async def post(self, voucher: Voucher) -> str:
+        """Post past the suite; returns finance's number."""
+        source, ledger = self.connect()
+        try:
+            (outcome,) = await ledger.post([voucher])
+            assert isinstance(outcome, Accepted), outcome
+            return outcome.entry.number
+        finally:
+            await source.close()
+            await ledger.close()
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        """Of the hub, past the suite."""
+        with psycopg.connect(self.database.superuser_dsn) as connection:
+            return connection.execute(statement).fetchall()
+
+    def versions(self) -> dict[str, object]:
+        """Every row version that a run could change, and how much the OA has written."""
+        with psycopg.connect(self.ledger_server.dsn()) as connection:
+            moves = connection.execute("SELECT id, xmin::text FROM account_move ORDER BY 1").fetchall()
+        return {
+            "hub.voucher": self.rows("SELECT key, xmin::text FROM hub.voucher ORDER BY 1"),
+            "hub.document": self.rows("SELECT document_id, xmin::text FROM hub.document ORDER BY 1"),
+            "hub.hold": self.rows("SELECT hold_id, xmin::text FROM hub.hold ORDER BY 1"),
+            "hub.trail": self.rows("SELECT count(*) FROM hub.trail"),
+            "account_move": moves,
+            "oa": self.oa.control("GET", "/stats")["journal_seq"],
+        }
+
+
+@pytest.fixture(scope="module")
+def world(
+    hub_database: HubDatabase,
+    ledger_server: LedgerServer,
+    claim_judge: Judge,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[MonthWorld]:
+    with SandboxProcess("sandbox.weaver", "--data", str(tmp_path_factory.mktemp("oa"))) as oa:
+        made = MonthWorld(oa, ledger_server, hub_database, claim_judge)
+        made.tick()
+        try:
+            yield made
+        finally:
+            made.hub.close()
+
+
+def named(report: MonthReport) -> dict[str, str]:
+    """Unexplained differences by kind: business number or key."""
+    return {d.what.value: d.business_number or d.key for d in report.named}
+
+
+def explained(world: MonthWorld, report: MonthReport) -> Counter[str]:
+    rows = world.hub.months.differences(report.month_run_id, limit=10_000)
+    return Counter(row["what"] for row in rows if row["explained"])
+
+
+@contextmanager
+def tampered(world: MonthWorld, missing: str, altered: str, extra: Voucher) -> Iterator[str]:
+    """The three faults in Tryton's own database, taken away again afterwards; gives the number of the extra one."""
+    number = asyncio.run(world.post(extra))
+    with psycopg.connect(world.ledger_server.dsn(), autocommit=True) as finance:
+        for table, column in (("account_move", "id"), ("account_move_line", "move")):
+            finance.execute(
+                f"CREATE TABLE kept_{table} AS SELECT * FROM {table} WHERE {column} = "
+                f"(SELECT id FROM account_move WHERE external_ref = '{missing}')"
+            )
+        finance.execute("DELETE FROM account_move_line WHERE move IN (SELECT id FROM kept_account_move)")
+        finance.execute("DELETE FROM account_move WHERE id IN (SELECT id FROM kept_account_move)")
+        changed = finance.execute(
+            "UPDATE account_move_line SET debit = debit + 1 WHERE debit > 10 AND move = "
+            "(SELECT id FROM account_move WHERE external_ref = %s)",
+            [altered],
+        )
+        assert changed.rowcount == 1
+        try:
+            yield number
+        finally:
+            finance.execute("INSERT INTO account_move SELECT * FROM kept_account_move")
+            finance.execute("INSERT INTO account_move_line SELECT * FROM kept_account_move_line")
+            finance.execute(
+                "UPDATE account_move_line SET debit = debit - 1 WHERE debit > 10 AND move = "
+                "(SELECT id FROM account_move WHERE external_ref = %s)",
+                [altered],
+            )
+            finance.execute(
+                "DELETE FROM account_move_line WHERE move = (SELECT id FROM account_move WHERE external_ref = %s)",
+                [extra.key],
+            )
+            finance.execute("DELETE FROM account_move WHERE external_ref = %s", [extra.key])
+            finance.execute("DROP TABLE kept_account_move, kept_account_move_line")
+
+
+def stray() -> Voucher:
+    """A voucher under a key of our form that no document calls for."""
+    sides = (("660201", Side.DEBIT, None), ("2241", Side.CREDIT, "E0007"))
+    return Voucher(
+        identity=VoucherIdentity(MONTH.company, "weaver:nowhere", "404", "1", VoucherKind.EXPENSE),
+        currency="CNY",
+        business_date=date(2026, 6, 15),
+        document_date=date(2026, 6, 15),
+        posting_date=date(2026, 6, 15),
+        summary="无来源",
+        business_number="BX-404",
+        lines=tuple(
+            VoucherLine(
+                line_no=n,
+                account=account,
+                side=side,
+                amount_minor=777,
+                currency="CNY",
+                local_amount_minor=777,
+                party=party,
+            )
+            for n, (account, side, party) in enumerate(sides, start=1)
+        ),
+    )
+
+
+def key_of(world: MonthWorld, document_id: str) -> str:
+    (row,) = world.rows(f"SELECT key FROM hub.voucher WHERE document_id = '{document_id}' AND kind = 'expense'")
+    return str(row[0])
+
+
+def test_a_month_of_2000_is_loaded_and_three_planted_faults_are_named(world: MonthWorld) -> None:
+    world.fill()
+    report, moved = world.run()
+    assert sum(SIZE.values()) == 2000 == moved["read"] == report.documents
+    posted = SIZE["posted"] + SIZE["reversed"] + SIZE["paid"]
+    assert (moved["sent"], report.finance, report.register, report.oa) == (posted, posted, posted, posted + 20)
+    assert report.green, named(report)
+    reasons = {"held": SIZE["unknown_code"], "zero": SIZE["zero"], "in_approval": SIZE["in_approval"]}
+    assert explained(world, report) == reasons
+
+    world.afterwards()
+    report, moved = world.run()
+    assert report.green, named(report)
+    assert moved["sent"] == SIZE["paid"] + SIZE["reversed"]
+    sums = {(s.side, s.kind): (s.vouchers, s.amount_minor) for s in report.sums}
+    for side in ("finance", "register"):
+        assert sums[side, "payment"] == (SIZE["paid"], SIZE["paid"] * 10_600)
+        assert sums[side, "reversal"] == (SIZE["reversed"], SIZE["reversed"] * -10_600)
+        assert sums[side, "expense"] == (posted, posted * 10_600)
+    assert explained(world, report) == reasons
+
+    missing, altered = world.ids["posted"][100], world.ids["posted"][1500]
+    extra = stray()
+    with tampered(world, key_of(world, missing), key_of(world, altered), extra) as number:
+        report, moved = world.run()
+        assert (moved["sent"], moved["checked"]) == (0, 0)
+        assert not report.green
+        assert named(report) == {
+            "missing": world.items[missing]["main"]["djbh"],
+            "altered": world.items[altered]["main"]["djbh"],
+            "extra": extra.key,
+        }
+        listed = {d.what.value: d for d in report.named}
+        assert listed["extra"].finance_number == number
+        assert (listed["altered"].oa_minor, listed["altered"].finance_minor) == (10_600, 10_700)
+        assert (listed["missing"].oa_minor, listed["missing"].finance_minor) == (10_600, None)
+        assert explained(world, report) == reasons
+
+    report, _ = world.run()
+    assert report.green, named(report)
+    before = world.versions()
+    report, moved = world.run()
+    assert report.green
+    assert moved == {"read": 0, "checked": 0, "sent": 0, "saved": 0}
+    after = world.versions()
+    assert {name: after[name] == before[name] for name in before} == dict.fromkeys(before, True)
