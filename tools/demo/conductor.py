@@ -9,6 +9,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from tools.demo.acts.live import live
+from tools.demo.acts.manual import manual
 from tools.demo.acts.past_month import past_month
 from tools.demo.claims import Company
 from tools.demo.clock import Clock
@@ -32,6 +33,7 @@ async def perform(
     seed: int,
     documents: int,
     month: Month | None = None,
+    repair: bool = False,
     kills: Kills | None = None,
     disturb: Callable[[], None] | None = None,
     settle_seconds: float = SETTLE_SECONDS,
@@ -40,6 +42,7 @@ async def perform(
 
     Args:
         month: what the OA was told before (`tools.demo.history.tell`); all DAGs are paused then. None: no such act.
+        repair: whether single documents are repaired by hand in the end.
         kills: what is killed in the main act.
         disturb: called in a thread of its own when the main act begins (tests kill things there).
         settle_seconds: how long the suite may take after the last event.
@@ -53,8 +56,12 @@ async def perform(
         title = f"all {len(people)} documents played; waiting until the suite is settled"
         async with clock.phase("settling", title):
             settled = await settle(stack, clock, settle_seconds)
+        by_hand = await manual(stack, clock, play) if repair else None
+        if repair:
+            async with clock.phase("settling", "waiting until the automatic way is settled again"):
+                settled = await settle(stack, clock, settle_seconds) and settled
         await journal.catch_up()
-    return await asyncio.to_thread(examine, stack, play, settled=settled, month=shown, kills=kills)
+    return await asyncio.to_thread(examine, stack, play, settled=settled, month=shown, by_hand=by_hand, kills=kills)
 
 
 def facts(stack: Stack, state: Path) -> dict[str, object]:

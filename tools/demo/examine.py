@@ -10,6 +10,7 @@ from typing import Any
 from finbridge.hub import PostgresHub
 
 from tools.demo import report
+from tools.demo.acts.manual import ManualShown
 from tools.demo.acts.past_month import MonthShown
 from tools.demo.kills import Killed, Kills
 from tools.demo.scenario import Fate, Play
@@ -33,12 +34,19 @@ class Result:
     checker_text: str
     runs: Mapping[str, Any]
     month: MonthShown | None = None
+    by_hand: ManualShown | None = None
     kills: Sequence[Killed] = ()
     failures: list[str] = field(default_factory=list)
 
 
 def examine(
-    stack: Stack, play: Play, *, settled: bool, month: MonthShown | None = None, kills: Kills | None = None
+    stack: Stack,
+    play: Play,
+    *,
+    settled: bool,
+    month: MonthShown | None = None,
+    by_hand: ManualShown | None = None,
+    kills: Kills | None = None,
 ) -> Result:
     """Read both journals, let the checker compare them, and name everything that was promised and not shown."""
     oa_file, finance_file, held_file = (stack.state / name for name in ("oa.jsonl", "finance.jsonl", "held.txt"))
@@ -70,6 +78,7 @@ def examine(
         checker_text=text,
         runs=_runs(stack),
         month=month,
+        by_hand=by_hand,
         kills=tuple(kills.done) if kills else (),
     )
     result.failures.extend(_failures(result, kills))
@@ -125,5 +134,6 @@ def _failures(result: Result, kills: Kills | None) -> list[str]:
     own = len(result.play.documents) - len(result.play.of(Fate.UNDER_KILL))
     failures.extend(result.happened.short_of(own))
     failures.extend(result.month.failures if result.month else ())
+    failures.extend(result.by_hand.failures if result.by_hand else ())
     failures.extend(kills.failures() if kills else ())
     return failures

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from tools.demo import report
+from tools.demo.acts.manual import ManualShown
 from tools.demo.acts.past_month import MonthShown
 from tools.demo.clock import Clock
 from tools.demo.examine import Result
@@ -46,9 +47,12 @@ def tell(result: Result, stack: Stack, clock: Clock, seed: int) -> None:
     print(report.table({"the paced approvals": result.lag_paced, "all approvals, burst included": result.lag_all}))
     if result.lag_paced is not None:
         met = "met" if result.lag_paced.p95 <= TARGET_P95_SECONDS else "MISSED"
+        met += ", while processes were being killed" if result.kills else ""
         print(f"  target: p95 of the paced approvals ≤ {TARGET_P95_SECONDS:.0f} s: {met}")
     print("\n== The checker's four sets (journals of OA and ledger only) 核对")
     print("  " + result.checker_text.replace("\n", "\n  "))
+    if result.by_hand is not None:
+        _tell_by_hand(result.by_hand)
     _tell_kills(result)
     _tell_time(result, stack, clock)
     if result.failures:
@@ -68,6 +72,8 @@ def _tell_time(result: Result, stack: Stack, clock: Clock) -> None:
         print(
             f"  DAG runs: {states}; a run takes {mean.total_seconds():.1f} s, at most {longest.total_seconds():.1f} s"
         )
+    for task, seconds in result.month.tasks if result.month else ():
+        print(f"  month, company {task}: {seconds:.1f} s")
     for task, average, most in result.runs["tasks"]:
         print(f"  task {task}: mean {average:.2f} s, max {most:.2f} s")
 
@@ -116,6 +122,25 @@ def _both_sides(sums: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
 
 def _yuan(fen: int) -> str:
     return f"{Decimal(fen).scaleb(-2):,.2f}"
+
+
+def _tell_by_hand(shown: ManualShown) -> None:
+    print("\n== By hand, with the manual DAG 手工同步")
+    for run in shown.runs:
+        print(f"  -- {run.title}: {run.state} after {run.seconds:.0f} s")
+        for row in run.previews:
+            print(f"     {row['business_number']}: {row['verdict']} {_problems(row)}".rstrip())
+            for voucher in row["vouchers"]:
+                head = f"{voucher['voucher_word']} {voucher['posting_date']} {voucher['summary']}"
+                print(f"        {head} [{voucher['state']}]")
+                for line in voucher["lines"]:
+                    side = "借" if line["side"] == "D" else "贷"
+                    print(f"          {side} {line['account']} {_yuan(int(line['local_amount_minor']))}")
+        print(f"     journals 日志: OA +{len(run.new_entries)} entries, ledger +{len(run.new_keys)} vouchers")
+
+
+def _problems(row: Mapping[str, Any]) -> str:
+    return "; ".join(f"{one['code']} {one['field']}".strip() for one in row["problems"])
 
 
 def _tell_kills(result: Result) -> None:
