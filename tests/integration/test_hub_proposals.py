@@ -264,9 +264,10 @@ def test_proposals_stand_in_the_trail(hub: PostgresHub, hub_world: World, hub_da
         ("wang", "codes_proposed", number, made.sha256),
         ("li", "codes_rejected", number, made.sha256),
     ]
-    for bad in (lambda: hub.proposals.proposal(0), lambda: hub.proposals.propose("x", [], maker="wang")):
-        with pytest.raises(GiveUp):
-            bad()
+    with pytest.raises(GiveUp, match="no proposal 0"):
+        hub.proposals.proposal(0)
+    with pytest.raises(GiveUp, match="nothing changes"):
+        hub.proposals.propose("x", [], maker="wang")
 
 
 # ---------------------------------------------------------------- master data

@@ -2,6 +2,7 @@
 
 import typer
 
+from finbridge.cli.codes_command import codes as _codes
 from finbridge.cli.hub_command import hub as _hub
 from finbridge.cli.map_command import map_ as _map
 from finbridge.cli.replay.command import replay as _replay
@@ -15,6 +16,7 @@ def _finbridge() -> None:
     """OA 与财务系统集成 / Approved OA documents become posted vouchers, and their numbers come back."""
 
 
+app.add_typer(_codes, name="codes")
 app.add_typer(_hub, name="hub")
 app.command("map")(_map)
 app.command("replay")(_replay)
