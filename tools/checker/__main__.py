@@ -44,7 +44,7 @@ def as_json(sets: Sets) -> dict[str, Any]:
     sums = {" ".join(key): dict(counter) for key, counter in sorted(sets.sums.items())}
     named = {name: dict(sorted(getattr(sets, name).items())) for name in (*SETS, "named")}
     moved = {"moved": sets.moved, "moved_in": dict(sorted(sets.moved_in.items()))}
-    return {**named, "turnover": sets.turnover, "sums_minor": sums, **moved}
+    return {**named, "turnover": sets.turnover, "sums_minor": sums, **moved, "statuses": sets.statuses}
 
 
 def print_text(sets: Sets, decimals: dict[str, int]) -> None:
@@ -61,6 +61,7 @@ def print_text(sets: Sets, decimals: dict[str, int]) -> None:
         print(f"company {company} {currency}: " + ", ".join(f"{what} {n:,}" for what, n in amounts.items()))
     periods = ", ".join(f"{period} {count}" for period, count in sorted(sets.moved_in.items()))
     print(f"documents moved: {sets.moved}" + (f" (by period: {periods})" if periods else ""))
+    print(f"payment statuses in the OA: {sets.statuses}")
 
 
 def too_few(sets: Sets, minimum: int, of_period: list[tuple[str, int]]) -> list[str]:
@@ -76,6 +77,12 @@ def period_minimum(text: str) -> tuple[str, int]:
     return period, int(count)
 
 
+def status_month(text: str) -> tuple[str, str]:
+    """``1000=2026-10``."""
+    company, _, period = text.partition("=")
+    return company, period
+
+
 def main() -> int:
     """Read, compare, print."""
     parser = argparse.ArgumentParser(prog="python -m tools.checker", description=__doc__)
@@ -86,9 +93,10 @@ def main() -> int:
     parser.add_argument("--minimum", type=int, default=1)
     parser.add_argument("--minimum-of", type=period_minimum, action="append", default=[], metavar="PERIOD=N")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--status-month", type=status_month, action="append", default=[], metavar="COMPANY=PERIOD")
     args = parser.parse_args()
     rules = json.loads(args.rules.read_text(encoding="utf-8"))
-    sets = check(rows(args.oa), rows(args.finance), rules, read_held(args.held))
+    sets = check(rows(args.oa), rows(args.finance), rules, read_held(args.held), args.status_month)
     print(json.dumps(as_json(sets), ensure_ascii=False)) if args.json else print_text(sets, rules["decimals"])
     short = too_few(sets, args.minimum, args.minimum_of)
     if sets.clean and short:

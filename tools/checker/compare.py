@@ -18,6 +18,7 @@ from tools.checker.claims import (
     payment_entries,
     read_claims,
 )
+from tools.checker.payments import Month, Statuses
 
 Rule = Callable[[Approval, Row], Entries]
 Turnover = Counter[tuple[str, str, str, str]]  # (company, currency, account, side) -> minor units
@@ -35,6 +36,7 @@ class Sets:
     sums: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     turnover: list[str] = field(default_factory=list)
     moved: int = 0
+    statuses: int = 0  # requests whose payment status the OA shows
     moved_in: Counter[str] = field(default_factory=Counter)  # documents with vouchers, by accounting period
 
     @property
@@ -43,7 +45,13 @@ class Sets:
         return not (self.lost or self.doubled or self.wrong or self.unexplained or self.turnover)
 
 
-def check(oa_rows: Iterable[Row], finance_rows: Iterable[Row], rules: Row, held: Mapping[str, list[str]]) -> Sets:
+def check(
+    oa_rows: Iterable[Row],
+    finance_rows: Iterable[Row],
+    rules: Row,
+    held: Mapping[str, list[str]],
+    status_months: Iterable[Month] = (),
+) -> Sets:
     """Compare the journals.
 
     Args:
@@ -51,8 +59,17 @@ def check(oa_rows: Iterable[Row], finance_rows: Iterable[Row], rules: Row, held:
         finance_rows: finance's journal in any order.
         rules: a rules file, e.g. ``expense_claim.json``.
         held: documents that the run says it holds, with its reasons.
+        status_months: (company, period) whose payment statuses the OA must show, all of them and as of now.
     """
-    return _Comparison(read_claims(oa_rows, rules), list(finance_rows), rules, held).run()
+    statuses, vouchers = Statuses(rules), list(finance_rows)
+    comparison = _Comparison(read_claims(statuses.sift(oa_rows), rules), vouchers, rules, held)
+    sets = comparison.run()
+
+    def say(which: str, name: str, reason: str) -> None:
+        getattr(sets, which)[name].append(reason)
+
+    sets.statuses = statuses.compare(vouchers, frozenset(status_months), say)
+    return sets
 
 
 class _Comparison:
