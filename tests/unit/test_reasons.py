@@ -9,7 +9,8 @@ from finbridge.core.documents import EventKind, LogEntry
 from finbridge.core.fold import fold
 from finbridge.hub.reasons import REASONS
 
-EXPECTATIONS = Path(__file__).resolve().parents[2] / "include/expectations"
+INCLUDE = Path(__file__).resolve().parents[2] / "include"
+EXPECTATIONS = INCLUDE / "expectations"
 
 
 def test_every_row_rule_of_a_suite_has_words() -> None:
@@ -19,6 +20,13 @@ def test_every_row_rule_of_a_suite_has_words() -> None:
             if re.search(r"^ +level: row", rule, flags=re.M):
                 codes |= set(re.findall(r"^ +reason: (\S+)", rule, flags=re.M))
     assert len(codes) > 10
+    assert codes - set(REASONS) == set()
+
+
+def test_every_check_of_a_mapping_has_words() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (INCLUDE / "mappings").rglob("*.yaml")]
+    codes = {code for text in texts for code in re.findall(r"^  - code: (\S+)", text, flags=re.M)}
+    assert len(codes) >= 5
     assert codes - set(REASONS) == set()
 
 

@@ -38,6 +38,15 @@ REASONS: dict[str, Reason] = {
     ),
     "lines_differ": Reason("明细合计与核定总额不符", "the lines do not add up to the approved total", "submitter"),
     "lines_missing": Reason("没有明细", "there are no lines", "submitter"),
+    "lines_not_approved_total": Reason(
+        "明细核定金额合计不等于核定总额", "the approved lines do not add up to the approved total", "submitter"
+    ),
+    "payable_not_approved_total": Reason(
+        "应付合计不等于核定总额", "what is to be paid is not what was approved", "submitter"
+    ),
+    "company_mismatch": Reason("表单公司与记账公司不一致", "the form names another company", "submitter"),
+    "currency_mismatch": Reason("表单币种不是公司本位币", "the form's currency is not the company's", "submitter"),
+    "tax_rate_missing": Reason("可抵扣发票没有税率", "a deductible invoice without its rate", "submitter"),
     "account_not_allowed": Reason("科目不在允许范围", "the account is not allowed here", "finance"),
     "party_missing": Reason("缺往来单位", "a line lacks its party", "finance"),
     "unbalanced": Reason("借贷不平", "debit and credit differ", "it"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
@@ -14,8 +14,9 @@ from psycopg.rows import dict_row
 from finbridge.hub.connections import Connections
 from finbridge.hub.reading import STATES, standing
 
-#: Numbers that one search may name, and rows that one way of finding may give for each of them.
+#: Numbers that one search may name, and documents that one way of finding may give for each of them.
 WORDS_AT_MOST = 50
+HITS_AT_MOST = 20
 _SHORTEST_BEGINNING = 4
 
 #: How a number may name a document: by equality on an index each.
@@ -58,12 +59,13 @@ class Found:
 
     ``documents``: flow_id, document_id, company, business_number, currency, amount_minor, end_state, standing,
     hold_codes, numbers (finance's), ``ways`` (pairs of the word and how it names the document). ``runs``: rows of
-    hub.run. ``missing``: the words that named nothing.
+    hub.run. ``missing``: the words that named nothing. ``cut``: those that name more than are shown.
     """
 
     documents: tuple[dict[str, Any], ...]
     runs: tuple[dict[str, Any], ...]
     missing: tuple[str, ...]
+    cut: tuple[str, ...]
 
 
 def find(connections: Connections, flow_ids: Sequence[str], words: Sequence[str]) -> Found:
@@ -76,14 +78,20 @@ def find(connections: Connections, flow_ids: Sequence[str], words: Sequence[str]
     with connections.transaction() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         runs = _rows(cursor, _RUNS, {"words": asked, "flows": list(flow_ids)})
-        hits = _hits(cursor, flow_ids, WAYS, {word: word for word in asked})
+        hits, cut = _hits(cursor, flow_ids, WAYS, {word: word for word in asked})
         named = {word for _, word, _ in hits} | {run["run_id"] for run in runs}
         for ways, wording in ((SERIAL, _serials), (BEGINNINGS, _beginnings)):
-            more = _hits(cursor, flow_ids, ways, wording(word for word in asked if word not in named))
+            more, too_many = _hits(cursor, flow_ids, ways, wording(word for word in asked if word not in named))
             hits += more
+            cut += too_many
             named |= {word for _, word, _ in more}
         documents = _summaries(cursor, hits)
-    return Found(documents=documents, runs=tuple(runs), missing=tuple(word for word in asked if word not in named))
+    return Found(
+        documents=documents,
+        runs=tuple(runs),
+        missing=tuple(word for word in asked if word not in named),
+        cut=tuple(dict.fromkeys(word for word in cut)),
+    )
 
 
 def _serials(words: Iterable[str]) -> dict[str, str]:
@@ -96,27 +104,33 @@ def _beginnings(words: Iterable[str]) -> dict[str, str]:
 
 
 def searched(way: LiteralString) -> sql.Composed:
-    """The statement of one way: position of the word, flow and document, at most 20 for each word."""
+    """The statement of one way: position of the word, flow and document; one more for each word than is shown."""
     return sql.SQL("""
         SELECT a.position, f.flow_id, f.document_id
         FROM unnest(%(words)s::text[]) WITH ORDINALITY AS a(word, position)
-        CROSS JOIN LATERAL ({} LIMIT 20) AS f
+        CROSS JOIN LATERAL ({} LIMIT 21) AS f
         WHERE f.flow_id = ANY(%(flows)s::text[])
     """).format(sql.SQL(way))
 
 
 def _hits(
     cursor: Cursor, flow_ids: Sequence[str], ways: Mapping[str, LiteralString], words: Mapping[str, str]
-) -> list[tuple[tuple[str, str], str, str]]:
-    """Document name, the word as it was asked for, and the way, in the order of the words."""
+) -> tuple[list[tuple[tuple[str, str], str, str]], list[str]]:
+    """Document name, the word as it was asked for, and the way, in the order of the words; the words cut short."""
     found: list[tuple[int, tuple[str, str], str, str]] = []
+    cut: list[str] = []
     asked = list(words)
     for way, statement in ways.items() if asked else ():
         asking = {"words": [words[word] for word in asked], "flows": list(flow_ids)}
         cursor.execute(searched(statement), asking)
+        counted: Counter[int] = Counter()
         for position, flow_id, document_id in cursor.fetchall():
-            found.append((position, (flow_id, document_id), asked[position - 1], way))
-    return [hit[1:] for hit in sorted(found, key=lambda hit: hit[0])]
+            counted[position] += 1
+            if counted[position] <= HITS_AT_MOST:
+                found.append((position, (flow_id, document_id), asked[position - 1], way))
+            else:
+                cut.append(asked[position - 1])
+    return [hit[1:] for hit in sorted(found, key=lambda hit: hit[0])], cut
 
 
 def _summaries(cursor: Cursor, hits: Sequence[tuple[tuple[str, str], str, str]]) -> tuple[dict[str, Any], ...]:
@@ -208,3 +222,21 @@ def document(connections: Connections, flow_id: str, document_id: str) -> dict[s
     for voucher in parts["vouchers"]:
         voucher["lines"] = lines[voucher["key"]]
     return {"document": found[0], **parts}
+
+
+def account_names(connections: Connections, system: str, company: str, codes: Sequence[str]) -> dict[str, str]:
+    """What finance calls these accounts, for those that are known.
+
+    Args:
+        system: the finance system and its connection, as in hub.master_data.
+        company: as finance calls it.
+    """
+    with connections.session() as connection:
+        rows = connection.execute(
+            """
+            SELECT code, name FROM hub.master_data
+            WHERE system = %s AND company = %s AND kind = 'account' AND code = ANY(%s::text[])
+            """,
+            [system, company, list(codes)],
+        ).fetchall()
+    return dict(rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from finbridge.hub import view_find, view_held, view_quality, view_today
+from finbridge.hub import view_find, view_held, view_quality, view_runs, view_today
 from finbridge.hub.connections import Connections
 
 
@@ -51,6 +51,10 @@ class Views:
         """All that the hub knows about a document; see `finbridge.hub.view_find.document`."""
         return view_find.document(self._connections, flow_id, document_id)
 
+    def account_names(self, system: str, company: str, codes: Sequence[str]) -> dict[str, str]:
+        """What finance calls accounts; see `finbridge.hub.view_find.account_names`."""
+        return view_find.account_names(self._connections, system, company, codes)
+
     def held(self, wanted: view_held.HeldFilter, **page: Any) -> view_held.HeldPage:
         """A page of open holds; see `finbridge.hub.view_held.held`."""
         return view_held.held(self._connections, wanted, **page)
@@ -58,3 +62,33 @@ class Views:
     def held_counts(self, wanted: view_held.HeldFilter) -> tuple[list[dict[str, Any]], dict[str, int]]:
         """Open holds by reason, turn and company; see `finbridge.hub.view_held.held_counts`."""
         return view_held.held_counts(self._connections, wanted)
+
+    # ------------------------------------------------------------ runs that people asked for
+
+    def manual_runs(self, flow_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The newest manual runs; see `finbridge.hub.view_runs`."""
+        return view_runs.manual_runs(self._connections, flow_ids)
+
+    def verdicts(self, flow_ids: Sequence[str], run_id: str) -> dict[str, int]:
+        """Documents of a manual run by verdict."""
+        return view_runs.verdicts(self._connections, flow_ids, run_id)
+
+    def previews(self, flow_ids: Sequence[str], run_id: str, **wanted: Any) -> list[dict[str, Any]]:
+        """Some previews of a manual run."""
+        return view_runs.previews(self._connections, flow_ids, run_id, **wanted)
+
+    def months(self, flow_ids: Sequence[str], **wanted: Any) -> list[dict[str, Any]]:
+        """The newest comparisons of months."""
+        return view_runs.months(self._connections, flow_ids, **wanted)
+
+    def months_of_run(self, flow_ids: Sequence[str], run_id: str) -> list[dict[str, Any]]:
+        """The months that one run compared."""
+        return view_runs.months_of_run(self._connections, flow_ids, run_id)
+
+    def differences_counted(self, month_run_id: int) -> list[dict[str, Any]]:
+        """Differences of a month by what they are."""
+        return view_runs.differences_counted(self._connections, month_run_id)
+
+    def differences(self, month_run_id: int, *, explained: bool, **wanted: Any) -> list[dict[str, Any]]:
+        """Some differences of a month."""
+        return view_runs.differences(self._connections, month_run_id, explained=explained, **wanted)

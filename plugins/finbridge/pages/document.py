@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request, status
 from fastapi.responses import Response
 
 from finbridge.core.flow import Flow
+from finbridge.hub import PostgresHub
 from finbridge.hub.reasons import reason
 from finbridge.pages.content import PERSONAL, changes, fields_of, labels
 from finbridge.pages.find import LONGEST
@@ -42,7 +44,7 @@ async def document(
 ) -> Response:
     """The page of one document."""
     flow = who.flow(flow_id)
-    found = await ask(request, lambda hub: hub.views.document(flow_id, document_id))
+    found = await ask(request, partial(_read, flow, document_id))
     if found is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND)
     row = found["document"]
@@ -66,8 +68,20 @@ async def document(
         labels=labels(flow),
         personal=PERSONAL,
         trail=[{**entry, "why": _why(entry, language_of(request))} for entry in found["trail"]],
-        **{name: found[name] for name in ("document", "vouchers", "events", "attempts", "write_backs")},
+        **{name: found[name] for name in ("document", "accounts", "vouchers", "events", "attempts", "write_backs")},
     )
+
+
+def _read(flow: Flow, document_id: str, hub: PostgresHub) -> dict[str, Any] | None:
+    """The document, and ``accounts``: what finance calls those of its lines."""
+    found = hub.views.document(flow.flow_id, document_id)
+    if found is None:
+        return None
+    company = flow.companies.get(found["document"]["company"])
+    accounts = sorted({line["account"] for voucher in found["vouchers"] for line in voucher["lines"]})
+    system = f"{flow.target_system}:{flow.target_connection}"
+    found["accounts"] = hub.views.account_names(system, company.ledger_company, accounts) if company else {}
+    return found
 
 
 def _why(entry: Mapping[str, Any], language: Language) -> str:

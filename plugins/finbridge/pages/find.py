@@ -10,7 +10,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from finbridge.hub.view_find import WORDS_AT_MOST, Found
+from finbridge.hub.view_find import HITS_AT_MOST, WORDS_AT_MOST, Found
 from finbridge.pages.guard import ReaderDep
 from finbridge.pages.hubs import ask
 from finbridge.pages.rendering import HEADERS, link, page
@@ -45,9 +45,11 @@ async def find(request: Request, who: ReaderDep, q: Annotated[str, Query(max_len
         request,
         "find.html",
         q=q,
+        focus=not q,
         found=found,
         left_out=max(0, len(words) - WORDS_AT_MOST),
         most=WORDS_AT_MOST,
+        hits_most=HITS_AT_MOST,
         currencies={flow_id: _currencies(who, flow_id) for flow_id in who.flows},
         zone=who.zone(),
     )

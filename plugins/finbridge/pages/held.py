@@ -51,7 +51,7 @@ async def held(
     return page(
         request,
         "held.html",
-        rows=[{**row, "zone": who.zone(row["flow_id"], row["company"]), **_money(who, row)} for row in rows.rows],
+        documents_held=_by_document(who, rows.rows),
         reasons=_reasons(groups, turn),
         documents=documents,
         companies=sorted({code for flow in who.flows.values() for code in flow.companies}),
@@ -61,6 +61,18 @@ async def held(
         older=_before(rows),
         paged=bool(after or before),
     )
+
+
+def _by_document(who: Reader, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Neighbouring rows of one document as one, each of its reasons once with all its details."""
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        if not found or any(found[-1][name] != row[name] for name in ("flow_id", "document_id")):
+            zone = who.zone(row["flow_id"], row["company"])
+            found.append({**row, "zone": zone, **_money(who, row), "reasons": {}})
+        same = found[-1]["reasons"].setdefault((row["code"], row["turn"]), {**row, "details": {}})
+        same["details"] |= {row["detail"]: None} if row["detail"] else {}
+    return found
 
 
 def _money(who: Reader, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ MENU = (("today", "/today"), ("find", "/find"), ("held", "/held"), ("quality", "
 #: Where Airflow's navigation leads.
 FIRST_PAGE = "/today"
 #: Airflow shows one fixed text to everybody, whatever their language.
-NAME = "过账 Posting"
+NAME = "过账 Post"
 
 
 def external_views() -> list[dict[str, Any]]:

@@ -63,6 +63,7 @@ def make_users(users: Sequence[Mapping[str, str]]) -> None:
     logging.getLogger("airflow.providers.fab").setLevel(logging.WARNING)
     with get_application_builder() as builder:
         manager = builder.sm
+        _let_see_pages(manager)
         for user in users:
             known = manager.find_user(username=user["name"])
             if known is not None:
@@ -76,6 +77,16 @@ def make_users(users: Sequence[Mapping[str, str]]) -> None:
                 role=manager.find_role(user["role"]),
                 password=user["password"],
             )
+
+
+def _let_see_pages(manager: Any) -> None:
+    """Airflow shows the menu entry of pages to those who may read "Plugins"; which of its roles may is narrower.
+
+    The pages themselves ask for the right to read a flow's DAG, whatever the menu shows.
+    """
+    permission = manager.create_permission("can_read", "Plugins")
+    for name in ("Viewer", "User"):
+        manager.add_permission_to_role(manager.find_role(name), permission)
 
 
 if __name__ == "__main__":

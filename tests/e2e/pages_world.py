@@ -1,0 +1,151 @@
+"""The pages in a real Airflow API server on a hub with a small company's day: one start for all tests of pages.
+
+The API server alone (FAB, PostgreSQL), no scheduler: what the pages show comes from the hub, filled through its own
+methods. Three people: an engineer (role User), a reader of no DAG (role Public), an administrator.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from finbridge.cli.stack.airflow import ADMIN, ENGINEER, Airflow, User
+from finbridge.cli.stack.postgres import HOST, Postgres
+from finbridge.hub import PostgresHub
+
+from tests.e2e.pages_day import FLOW, Day, fill
+from tests.hub_fixtures import APP_PASSWORD, SECRET, HubDatabase, new_hub_database, server_folder, start_hub_server
+
+PROJECT = Path(__file__).resolve().parents[2]
+STRANGER = User("stranger", "Public", "外部", "人员")
+_METADATA_PASSWORD = "metadata of the tests"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said; names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+
+def _lower(headers: Any) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer of its own."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+@dataclass
+class PagesWorld:
+    """A running API server with pages, and the day that its hub holds."""
+
+    airflow: Airflow
+    server: Postgres
+    database: HubDatabase
+    hub: PostgresHub
+    day: Day
+    flow: str = FLOW
+
+    def __post_init__(self) -> None:
+        self._tokens: dict[str, str] = {}
+        self._opener = urllib.request.build_opener(_Stay)
+
+    @property
+    def url(self) -> str:
+        """Of the Airflow UI."""
+        return self.airflow.url
+
+    def token(self, user: str) -> str:
+        """A token of a person, as the UI's login gives it."""
+        if user not in self._tokens:
+            body = json.dumps({"username": user, "password": self.airflow.passwords()[user]}).encode()
+            request = urllib.request.Request(
+                f"{self.url}/auth/token", method="POST", data=body, headers={"Content-Type": "application/json"}
+            )
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                self._tokens[user] = json.load(answer)["access_token"]
+        return self._tokens[user]
+
+    def get(
+        self,
+        path: str,
+        user: str | None = ENGINEER.name,
+        query: Mapping[str, str] | None = None,
+        *,
+        language: str = "zh",
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """GET a path of the server with the cookie that the UI's frame would send; redirects are not followed."""
+        sent = {"Accept-Language": language}
+        if user is not None:
+            sent["Cookie"] = f"_token={self.token(user)}"
+        address = f"{self.url}{path}" + (f"?{urlencode(query)}" if query else "")
+        request = urllib.request.Request(address, headers={**sent, **(headers or {})})
+        try:
+            with self._opener.open(request, timeout=60) as answer:
+                return Answer(answer.status, _lower(answer.headers), answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, _lower(error.headers), error.read().decode())
+
+    def page(
+        self, path: str, user: str | None = ENGINEER.name, query: Mapping[str, str] | None = None, **how: Any
+    ) -> Answer:
+        """GET a page of ours: ``path`` begins after the prefix."""
+        return self.get(f"/finbridge{path}", user, query, **how)
+
+
+@pytest.fixture(scope="session")
+def pages_world() -> Iterator[PagesWorld]:
+    """Shared by all tests of pages: they read; who writes uses documents of their own."""
+    with server_folder() as folder:
+        server = start_hub_server(folder / "postgres")
+        airflow: Airflow | None = None
+        try:
+            server.ensure_role("airflow", _METADATA_PASSWORD)
+            server.create_database("airflow", owner="airflow")
+            database = new_hub_database(server)
+            day = fill(database)
+            airflow = started(server, database, folder / "airflow")
+            with database.open() as hub:
+                yield PagesWorld(airflow, server, database, hub, day)
+        finally:
+            if airflow is not None:
+                airflow.stop()
+            server.stop()
+
+
+def started(server: Postgres, database: HubDatabase, state: Path) -> Airflow:
+    """An API server whose ``hub_default`` is the test's hub; the caller stops it."""
+    connection = {
+        "conn_type": "postgres",
+        "host": HOST,
+        "port": server.port,
+        "schema": database.name,
+        "login": "hub_app",
+        "password": APP_PASSWORD,
+        "extra": {"token_secret": SECRET},
+    }
+    airflow = Airflow(
+        project=PROJECT,
+        state=state,
+        metadata=f"postgresql+psycopg2://airflow:{_METADATA_PASSWORD.replace(' ', '%20')}@{HOST}:{server.port}/airflow",
+        environment={"AIRFLOW_CONN_HUB_DEFAULT": json.dumps(connection)},
+        users=(ADMIN, ENGINEER, STRANGER),
+    )
+    airflow.prepare(None, lambda _: None)
+    airflow.start(("api-server",))
+    airflow.wait_healthy(lambda _: None)
+    return airflow
