@@ -159,6 +159,7 @@ def test_final_states_name_held_documents_by_their_hold_not_by_their_node() -> N
         entry("3", "submit", 2, ours=True, node="付款"),
         entry("4", "reject", 2, node="起草"),
         entry("5", "save", 2, node="起草"),
+        {**entry("5", "mode_save", 3), "request_id": "", "node": ""},
     ]
     states = report.final_states(entries, {"2": "unknown_code", "3": "paid_twice"})
     assert states == Counter(

@@ -73,7 +73,8 @@ def final_states(entries: Iterable[Entry], held: Mapping[str, str]) -> Counter[s
     """Documents by where they stand at the end; a held one counts as held, whatever its node."""
     latest: dict[str, Entry] = {}
     for entry in entries:
-        latest[entry["request_id"]] = entry
+        if entry["request_id"]:  # a save of the form engine is of no request
+            latest[entry["request_id"]] = entry
     states: Counter[str] = Counter()
     for request, entry in latest.items():
         if request in held and entry["node"] == POSTING_NODE:
