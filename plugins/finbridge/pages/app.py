@@ -14,7 +14,7 @@ from starlette.responses import FileResponse
 
 from finbridge.core.errors import RetryLater
 from finbridge.hub import PostgresHub
-from finbridge.pages import document, find, guard, held, quality, today
+from finbridge.pages import document, find, guard, held, month, preview, quality, today
 from finbridge.pages.hubs import Hubs, open_default_hub
 from finbridge.pages.menu import FIRST_PAGE
 from finbridge.pages.rendering import HEADERS, link, page
@@ -23,7 +23,15 @@ STATIC = Path(__file__).parent / "static"
 _MEDIA = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 #: One router a page, in the order in which they are tried.
-ROUTERS: tuple[APIRouter, ...] = (today.router, find.router, document.router, held.router, quality.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    today.router,
+    find.router,
+    document.router,
+    held.router,
+    quality.router,
+    preview.router,
+    month.router,
+)
 common = APIRouter()
 
 

@@ -7,7 +7,14 @@ from urllib.parse import urlsplit
 
 PREFIX = "/finbridge"
 #: The menu inside the pages: a page's template without its suffix, and its path. The words: catalogue, ``frame.menu``.
-MENU = (("today", "/today"), ("find", "/find"), ("held", "/held"), ("quality", "/quality"))
+MENU = (
+    ("today", "/today"),
+    ("find", "/find"),
+    ("held", "/held"),
+    ("quality", "/quality"),
+    ("preview", "/preview"),
+    ("month", "/month"),
+)
 #: Where Airflow's navigation leads.
 FIRST_PAGE = "/today"
 #: Airflow shows one fixed text to everybody, whatever their language.
