@@ -11,10 +11,12 @@ spec. The spec (JSON)::
      "years": [2025, 2026], "journals": [{"code": "FIN", "name": "费用报销"}],
      "parties": [{"code": "E0001", "name": "张三"}],
      "accounts": [{"code": "660299", "name": "其他", "parent": "6602", "like": "660201"}],
+     "cost_centres": [{"code": "CC-ADM-01", "name": "总经办"}],
      "currencies": ["USD"],
      "user": {"login": "finbridge", "name": "凭证集成", "password": "…"}}
 
 ``accounts`` (optional) adds accounts to the chart of every company; ``like`` names the account whose type it takes.
+``cost_centres`` (optional) are those of every company.
 ``currencies`` (optional) are those of lines in another currency than the company's.
 """
 
@@ -65,6 +67,7 @@ class SetUp:
         for code in self.companies:
             self.chart(code)
             self.extra_accounts(code)
+            self.cost_centres(code)
             for year in self.spec["years"]:
                 self.year(code, year)
         self.journals()
@@ -158,6 +161,18 @@ class SetUp:
                 company=company,
             )
             known[account["code"]] = {"id": made, **{k: model[k] for k in ("type", "party_required")}}
+
+    def cost_centres(self, code: str) -> None:
+        """Cost centres 成本中心 by code, in one call."""
+        company = self.companies[code]
+        wanted = {centre["code"]: centre["name"] for centre in self.spec.get("cost_centres", ())}
+        there = self.rpc.read("finbridge.cost_centre", [("company", "=", company)], ["code"])
+        missing = wanted.keys() - {row["code"] for row in there}
+        if missing:
+            self.rpc.model(
+                "finbridge.cost_centre.create",
+                [{"company": company, "code": name, "name": wanted[name]} for name in sorted(missing)],
+            )
 
     def year(self, code: str, year: int) -> None:
         """A fiscal year with its own strict number series 记-YYYY- and twelve periods YYYY-MM."""

@@ -57,7 +57,8 @@ class Move(metaclass=PoolMeta):
             create_posted=RPC(readonly=False, timeout=60),
             reverse_posted=RPC(readonly=False, timeout=60),
             find_refs=RPC(),
-            list_period=RPC())
+            list_period=RPC(),
+            list_master=RPC())
 
     @classmethod
     def __register__(cls, module):
@@ -123,6 +124,11 @@ class Move(metaclass=PoolMeta):
     def list_period(cls, company, period, after_id=0, limit=500):
         "A page of keyed moves of a period (YYYY-MM), by rising id"
         return reading.Reading().period(company, period, after_id, limit)
+
+    @classmethod
+    def list_master(cls, kind, company, after_id=0, limit=500):
+        "A page of accounts, cost centres or parties, by rising id"
+        return reading.Reading().master(kind, company, after_id, limit)
 
 
 class Line(metaclass=PoolMeta):

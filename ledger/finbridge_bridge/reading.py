@@ -28,6 +28,28 @@ JOIN account_account a ON a.id = l.account
 LEFT JOIN party_party y ON y.id = l.party
 WHERE l.move = ANY(%s)
 ORDER BY l.move, l.id'''
+# What a line may be booked on today: id, code, name, and whether it may.
+_MASTER = {
+    'account': '''
+SELECT a.id, a.code, a.name, a.type IS NOT NULL
+    AND NOT COALESCE(a.closed, false)
+    AND COALESCE(a.start_date, CURRENT_DATE) <= CURRENT_DATE
+    AND COALESCE(a.end_date, CURRENT_DATE) >= CURRENT_DATE
+FROM account_account a
+WHERE a.company = %s AND a.code <> '' AND a.id > %s
+ORDER BY a.id LIMIT %s''',
+    'cost_centre': '''
+SELECT c.id, c.code, c.name, COALESCE(c.active, false)
+FROM finbridge_cost_centre c
+WHERE c.company = %s AND c.id > %s ORDER BY c.id LIMIT %s''',
+    # Parties belong to no company; those of the companies themselves are
+    # among them.
+    'party': '''
+SELECT p.id, p.code, COALESCE(p.name, ''), COALESCE(p.active, false)
+FROM party_party p
+WHERE %s IS NOT NULL AND p.code <> '' AND p.id > %s
+ORDER BY p.id LIMIT %s''',
+    }
 MAX_PAGE = 5000
 
 
@@ -67,13 +89,24 @@ class Reading:
                 ' ORDER BY m.id LIMIT %s',
                 [id_, _text(period), int(after_id), limit]))
 
-    def _answer(self, company, query):
+    def master(self, kind, company, after_id, limit):
+        limit = max(1, min(int(limit), MAX_PAGE))
+
+        def query(id_):
+            if kind not in _MASTER:
+                raise Refusal('bad_field', 'kind')
+            cursor = Transaction().connection.cursor()
+            cursor.execute(_MASTER[kind], [id_, int(after_id), limit])
+            return [list(row) for row in cursor.fetchall()]
+        return self._answer(company, query, 'records')
+
+    def _answer(self, company, query, name='moves'):
         try:
             check_caller()
             known = companies()
             if company not in known:
                 raise Refusal('unknown_company', str(company))
-            return {'outcome': 'read', 'moves': query(known[company])}
+            return {'outcome': 'read', name: query(known[company])}
         except Refusal as refusal:
             return {
                 'outcome': 'refused',

@@ -5,6 +5,7 @@ The mapping says which tables there are and what their targets mean to finance; 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -53,6 +54,9 @@ _EXPLAINED_MISSING = (
     "本文件列出缺失的代码：填写目标后提交；留空的行不会提交。",
     "This file lists missing codes: fill in the target; rows without one are left open.",
 )
+
+
+_PLURAL = {MasterKind.ACCOUNT: "accounts", MasterKind.COST_CENTRE: "cost_centres", MasterKind.PARTY: "parties"}
 
 
 class CodeHub(Protocol):
@@ -276,5 +280,5 @@ async def refresh_master(
         async for page in ledger.master_data(company):
             found |= {(record.kind.value, record.company, record.code): record for record in page}
     counts = master.replace(f"{flow.target_system}:{flow.target_connection}", list(found.values()))
-    kinds = {f"{kind.value}s": sum(r.kind is kind for r in found.values()) for kind in MasterKind}
-    return {**kinds, **counts}
+    kinds = Counter(record.kind for record in found.values())
+    return {name: kinds[kind] for kind, name in _PLURAL.items()} | counts

@@ -7,10 +7,11 @@ that posts, so there are no ids here that could be old.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from finbridge.core.codes import MasterKind, MasterRecord
 from finbridge.core.connections import ConnectionSettings
 from finbridge.core.errors import FinbridgeError, GiveUp, RetryLater
 from finbridge.core.flow import Flow
@@ -41,13 +42,23 @@ from finbridge.systems.tryton.client import (
     Throttled,
     TrytonClient,
 )
-from finbridge.systems.tryton.models import Move, PostResult, ReadResult, reversal_values, voucher_values
+from finbridge.systems.tryton.models import (
+    MasterResult,
+    Move,
+    PostResult,
+    ReadResult,
+    reversal_values,
+    voucher_values,
+)
 from finbridge.systems.tryton.replies import difference, entry_of, refusal
 
 _DEFAULT_BATCH, _DEFAULT_PAGE = 50, 500
 _LINES_A_CALL = 2000  # keeps a call far below the ledger's own limit of 60 s
 _DEFAULT_CURRENCY = "CNY"
 _POST_RESULTS = TypeAdapter(list[PostResult])
+_Shape = TypeVar("_Shape", ReadResult, MasterResult)
+#: `TrytonLedger.master_data` shows accounts, cost centres and parties.
+READS_MASTER_DATA = True
 
 
 def connect(settings: ConnectionSettings, *, tokens: TokenStore, flow: Flow | None = None) -> TrytonLedger:
@@ -206,6 +217,23 @@ class TrytonLedger:
             yield [entry_of(move, company=company, currency=currency) for move in moves]
             after = moves[-1].id
 
+    async def master_data(self, company: str) -> AsyncIterator[list[MasterRecord]]:
+        """Accounts and cost centres of a company and all parties, in pages, by rising id; see `core.codes`.
+
+        Raises:
+            RetryLater, GiveUp: as for `find`.
+        """
+        ledger_company = self._ledger_company(company)
+        for kind in MasterKind:
+            after = 0
+            owner = "" if kind is MasterKind.PARTY else company
+            while page := await self._master(kind.value, ledger_company, after):
+                yield [
+                    MasterRecord(kind=kind, company=owner, code=code, name=name, active=active)
+                    for _, code, name, active in page
+                ]
+                after = page[-1][0]
+
     async def ping(self) -> str:
         """Log in and read once; for a connection's test button. Returns words for people.
 
@@ -224,6 +252,13 @@ class TrytonLedger:
             part = list(keys[start : start + self._page_size])
             found |= {move.ref: move for move in await self._read("account.move.find_refs", ledger_company, part)}
         return found
+
+    async def _master(self, kind: str, company: str, after: int) -> tuple[tuple[int, str, str, bool], ...]:
+        answer = await self.client.call("account.move.list_master", kind, company, after, self._page_size)
+        read = _trusted_read(MasterResult, answer)
+        if read.outcome == "refused":
+            raise _cannot_read(read)
+        return read.records
 
     async def _read(self, method: str, *params: Any) -> tuple[Move, ...]:
         answer = _read_result(await self.client.call(method, *params))
@@ -303,8 +338,12 @@ def _trusted(batch: Sequence[Voucher], answer: Any) -> list[PostResult] | None:
 
 
 def _read_result(answer: Any) -> ReadResult:
+    return _trusted_read(ReadResult, answer)
+
+
+def _trusted_read(shape: type[_Shape], answer: Any) -> _Shape:
     try:
-        return ReadResult.model_validate(answer)
+        return shape.model_validate(answer)
     except ValidationError as error:
         raise Doubtful(
             "no_trustworthy_answer",
@@ -313,6 +352,6 @@ def _read_result(answer: Any) -> ReadResult:
         ) from None
 
 
-def _cannot_read(answer: ReadResult) -> GiveUp:
+def _cannot_read(answer: ReadResult | MasterResult) -> GiveUp:
     text = "财务系统不允许读取该公司的凭证 / the ledger does not let this user read the company's vouchers"
     return GiveUp(answer.code or "refused", text, f"{text}: {answer.code} {answer.detail or ''}")

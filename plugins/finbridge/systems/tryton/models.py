@@ -57,6 +57,15 @@ class ReadResult(_Wire):
     detail: str | None = None
 
 
+class MasterResult(_Wire):
+    """The answer of list_master; a record is id, code, name, and whether lines may be booked on it today."""
+
+    outcome: Literal["read", "refused"]
+    records: tuple[tuple[int, str, str, bool], ...] = ()
+    code: str | None = None
+    detail: str | None = None
+
+
 def wire_decimal(text: str) -> dict[str, str]:
     """A decimal in Tryton's JSON; text, never a float."""
     return {"__class__": "Decimal", "decimal": text}
