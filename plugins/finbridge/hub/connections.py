@@ -18,8 +18,11 @@ from psycopg.pq import TransactionStatus
 
 from finbridge.core.crashpoints import crash_point
 from finbridge.core.errors import RetryLater
+from finbridge.hub.schema import refuse_old_schema
 
 _KEPT = 4
+#: Databases whose schema this process has seen to be new enough: a schema never goes back.
+_CHECKED: set[str] = set()
 _AWAY_SECONDS = 2.0
 _BUSY_SECONDS = 0.2
 #: A stopped process must not hold row locks for ever; nobody waits long for a row.
@@ -54,6 +57,7 @@ class Connections:
 
         Raises:
             RetryLater: the database is away or busy; nothing was stored, or the commit's answer was lost.
+            GiveUp: the schema is older than this code.
         """
         with self.session() as connection, connection.transaction(), connection.cursor() as cursor:
             yield cursor
@@ -86,7 +90,15 @@ class Connections:
                 raise ValueError("this hub is closed")
             if self._idle:
                 return self._idle.pop()
-        return psycopg.connect(self._dsn, autocommit=True)
+        connection = psycopg.connect(self._dsn, autocommit=True)
+        if self._dsn not in _CHECKED:
+            try:
+                refuse_old_schema(connection)
+            except BaseException:
+                connection.close()
+                raise
+            _CHECKED.add(self._dsn)
+        return connection
 
     def _give_back(self, connection: Connection) -> None:
         idle = not connection.closed and connection.info.transaction_status is TransactionStatus.IDLE
