@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, LiteralString
 
 from psycopg import sql
@@ -35,7 +36,7 @@ WHERE m.flow_id = ANY(%(flows)b) AND (%(company)s::text IS NULL OR m.company = %
 ORDER BY m.month_run_id DESC LIMIT %(limit)s
 """
 _OF_RUN = """
-SELECT month_run_id, company, period FROM hub.month_run
+SELECT DISTINCT ON (company, period) month_run_id, company, period FROM hub.month_run
 WHERE run_id = %(run)s AND flow_id = ANY(%(flows)b) ORDER BY company, period, month_run_id DESC LIMIT 200
 """
 _COUNTED = """
@@ -48,6 +49,15 @@ SELECT * FROM hub.month_difference
 WHERE month_run_id = %(number)s AND explained = %(explained)s AND (%(what)s::text IS NULL OR what = %(what)s)
 ORDER BY position LIMIT %(limit)s OFFSET %(offset)s
 """
+_RUN_DAY = """
+SELECT (started_at AT TIME ZONE %(zone)s)::date AS day FROM hub.run WHERE run_id = %(run)s AND flow_id = %(flow)s
+"""
+
+
+def run_day(connections: Connections, flow_id: str, run_id: str, zone: str) -> date | None:
+    """The local day on which a run began; None where the hub does not know it."""
+    rows = _asked(connections, _RUN_DAY, {"flow": flow_id, "run": run_id, "zone": zone})
+    return rows[0]["day"] if rows else None
 
 
 def manual_runs(connections: Connections, flow_ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -84,7 +94,7 @@ def months(
 
 
 def months_of_run(connections: Connections, flow_ids: Sequence[str], run_id: str) -> list[dict[str, Any]]:
-    """The months that one run of Airflow compared, by company."""
+    """The months that one run of Airflow compared, by company; of a month compared again, the newest."""
     return _asked(connections, _OF_RUN, {"flows": list(flow_ids), "run": run_id})
 
 

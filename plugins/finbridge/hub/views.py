@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from finbridge.hub import view_find, view_held, view_quality, view_runs, view_today
@@ -64,6 +65,10 @@ class Views:
         return view_held.held_counts(self._connections, wanted)
 
     # ------------------------------------------------------------ runs that people asked for
+
+    def run_day(self, flow_id: str, run_id: str, zone: str) -> date | None:
+        """The local day on which a run began."""
+        return view_runs.run_day(self._connections, flow_id, run_id, zone)
 
     def manual_runs(self, flow_ids: Sequence[str]) -> list[dict[str, Any]]:
         """The newest manual runs; see `finbridge.hub.view_runs`."""

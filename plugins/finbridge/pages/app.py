@@ -14,7 +14,7 @@ from starlette.responses import FileResponse
 
 from finbridge.core.errors import RetryLater
 from finbridge.hub import PostgresHub
-from finbridge.pages import document, find, guard, held, month, preview, quality, today
+from finbridge.pages import document, find, guard, held, month, preview, quality, run, today
 from finbridge.pages.hubs import Hubs, open_default_hub
 from finbridge.pages.menu import FIRST_PAGE
 from finbridge.pages.rendering import HEADERS, link, page
@@ -31,6 +31,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     quality.router,
     preview.router,
     month.router,
+    run.router,
 )
 common = APIRouter()
 

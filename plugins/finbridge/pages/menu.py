@@ -22,7 +22,7 @@ NAME = "过账 Post"
 
 
 def external_views() -> list[dict[str, Any]]:
-    """The entry in Airflow's navigation, embedded in a frame of the UI."""
+    """The entry in Airflow's navigation and a tab on each run, both embedded in a frame of the UI."""
     from airflow.configuration import conf
 
     root = urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/") + PREFIX
@@ -35,5 +35,13 @@ def external_views() -> list[dict[str, Any]]:
             "destination": "nav",
             "url_route": "finbridge",
             "nav_top_level": True,
-        }
+        },
+        {
+            "name": NAME,
+            "href": root + "/run/{DAG_ID}/{RUN_ID}",  # the UI fills in both, quoted
+            "icon": f"{root}/static/icon.svg",
+            "icon_dark_mode": f"{root}/static/icon-dark.svg",
+            "destination": "dag_run",
+            "url_route": "finbridge-run",
+        },
     ]

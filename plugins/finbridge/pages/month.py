@@ -50,17 +50,20 @@ async def months(request: Request, reader: ReaderDep) -> Response:
 
 @router.get("/month/{run_id}")
 async def month(
+    *,
     request: Request,
     reader: ReaderDep,
     run_id: str,
+    company: Annotated[str, Query(max_length=60)] = "",
     what: Annotated[str, Query(max_length=40)] = "",
     start: Annotated[int, Query(ge=0, le=_MOST_PAGES * LISTED)] = 0,
 ) -> Response:
-    """One comparison, by its number or by the run of Airflow that made it (of several companies: the newest)."""
-    run = await ask(request, lambda hub: hub.months.run(run_id))
-    if run is None:
-        raise HTTPException(status.HTTP_404_NOT_FOUND)
-    reader.flow(run["flow_id"])
+    """One comparison, by its number or by the run of Airflow that made it (of several companies: see ``company``)."""
+    run = await _run(request, reader, run_id)
+    siblings = await ask(request, lambda hub: hub.views.months_of_run([run["flow_id"]], run["run_id"]))
+    for row in siblings:
+        if row["company"] == company and row["month_run_id"] != run["month_run_id"]:
+            run = await _run(request, reader, row["month_run_id"])
     number, flow_ids = run["month_run_id"], [run["flow_id"]]
     counted = await ask(request, lambda hub: hub.views.differences_counted(number))
     open_what = what or next((row["what"] for row in counted if row["explained"]), "")
@@ -91,7 +94,7 @@ async def month(
         start=start,
         most=LISTED,
         words=lambda said: reasons_in_words(said, language),
-        siblings=await ask(request, lambda hub: hub.views.months_of_run(flow_ids, run["run_id"])),
+        siblings=siblings,
         earlier=[
             row
             for row in await ask(
@@ -100,6 +103,19 @@ async def month(
             if row["month_run_id"] != number
         ],
     )
+
+
+async def _run(request: Request, reader: Reader, name: str | int) -> dict[str, Any]:
+    """A comparison that the reader may see.
+
+    Raises:
+        HTTPException: 404, there is none.
+    """
+    found = await ask(request, lambda hub: hub.months.run(name))
+    if found is None:
+        raise HTTPException(status.HTTP_404_NOT_FOUND)
+    reader.flow(found["flow_id"])
+    return found
 
 
 def sum_lines(rows: Iterable[Mapping[str, Any]]) -> list[SumLine]:

@@ -24,6 +24,7 @@ from airflow.sdk import BaseHook, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from finbridge.core import places
+from finbridge.systems.links import FLOW_LINKS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -149,6 +150,8 @@ class FlowOperator(BaseOperator):
         asked_by: the part of the hub that knows which documents this run is for, by its ``documents(run_id)``: the
             verb works on these alone. None: on whatever is due.
     """
+
+    operator_extra_links = FLOW_LINKS
 
     def __init__(
         self, *, flow_id: str, hub_conn_id: str = HUB_CONNECTION, asked_by: str | None = None, **kwargs: Any
