@@ -32,6 +32,7 @@ from finbridge.core.payment_status import (
 from finbridge.core.ports import WriteBackResult
 from finbridge.flows import PaymentStatusReport, write_payment_status
 from finbridge.flows.payment_status import says
+from finbridge.systems.weaver.mode_board import _Seen
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
@@ -326,3 +327,12 @@ def test_without_the_section_nothing_is_asked() -> None:
         )
     )
     assert report == PaymentStatusReport() and store.versions == {}
+
+
+@given(st.lists(st.one_of(st.integers(0, 300).map(str), st.sampled_from(["", "a", "123456789", "1234567890"]))))
+def test_rows_seen_are_counted_once(ids: list[str]) -> None:
+    seen, known = _Seen(), set[str]()
+    for row_id in ids:
+        assert seen.add(row_id) == (row_id not in known)
+        known.add(row_id)
+    assert seen.count == len(known)

@@ -32,10 +32,34 @@ DEFAULT_PAGE_SIZE = 2000
 DEFAULT_BATCH_SIZE = 100
 _ID = "id"
 _WALKS = 3
+_DIGITS = 8
 #: Rows sent one by one and all refused: then the others would be too.
 _MOST_REFUSALS = 20
 #: An amount as an OA's screens show it.
 _GROUPED = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?")
+
+
+class _Seen:
+    """Ids of rows already seen, a bit each: a table of years has millions."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._bits = bytearray()
+        self._others: set[str] = set()  # ids that are no ordinary number
+
+    def add(self, row_id: str) -> bool:
+        """Whether it is new."""
+        if row_id.isdigit() and len(row_id) <= _DIGITS:
+            place, bit = divmod(int(row_id), 8)
+            if place >= len(self._bits):
+                self._bits.extend(bytes(place + 1 - len(self._bits)))
+            new = not self._bits[place] >> bit & 1
+            self._bits[place] |= 1 << bit
+        else:
+            new = row_id not in self._others
+            self._others.add(row_id)
+        self.count += new
+        return new
 
 
 class ModeBoard:
@@ -83,21 +107,20 @@ class ModeBoard:
     async def _walk(self, wanted: set[str], total: int) -> dict[str, list[Mapping[str, str]]]:
         """All pages; only a walk that saw as many rows as there were before and after it has missed none."""
         for _ in range(_WALKS):
-            seen: set[str] = set()
+            seen = _Seen()
             found: defaultdict[str, list[Mapping[str, str]]] = defaultdict(list)
             for number in range(1, total // self._page_size + 2):
                 for row in await self._client.page(self._rule.list, {}, number, self._page_size):
                     name = row.get(self._columns["document"], "")
-                    if row.get(_ID, "") not in seen and name in wanted:
+                    if seen.add(row.get(_ID, "")) and name in wanted:
                         found[name].append(row)
-                    seen.add(row.get(_ID, ""))
             before, total = total, await self._client.count(self._rule.list, {})
-            if before == total == len(seen):
+            if before == total == seen.count:
                 return dict(found)
         raise RetryLater(
             "mode_table_moves",
             "OA 付款状态表读取期间一直变化，稍后重试 / the OA's table keeps changing while it is read",
-            f"{self._rule.list}: {total} rows, {len(seen)} seen in the last of {_WALKS} walks",
+            f"{self._rule.list}: {total} rows, {seen.count} seen in the last of {_WALKS} walks",
         )
 
     def _shown(self, rows: Sequence[Mapping[str, str]]) -> ShownStatus:
