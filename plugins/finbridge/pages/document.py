@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
 
@@ -61,7 +61,7 @@ async def document(
         zone=who.zone(flow_id, row["company"]),
         currency=row["currency"] or (company.currency if company else None),
         situation=situation(row, found["vouchers"], found["holds"]),
-        open_holds=[hold for hold in found["holds"] if hold["closed_at"] is None],
+        open_holds=_by_reason(hold for hold in found["holds"] if hold["closed_at"] is None),
         closed_holds=[hold for hold in found["holds"] if hold["closed_at"] is not None],
         kinds={voucher["key"]: voucher["kind"] for voucher in found["vouchers"]},
         versions=_versions(flow, found["versions"]),
@@ -82,6 +82,17 @@ def _read(flow: Flow, document_id: str, hub: PostgresHub) -> dict[str, Any] | No
     system = f"{flow.target_system}:{flow.target_connection}"
     found["accounts"] = hub.views.account_names(system, company.ledger_company, accounts) if company else {}
     return found
+
+
+def _by_reason(holds: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Open holds, each reason once: with all its ``details``, ``fields`` and its first day."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for hold in holds:
+        one = found.setdefault((hold["origin"], hold["code"]), {**hold, "details": {}, "fields": {}})
+        one["opened_at"] = min(one["opened_at"], hold["opened_at"])
+        one["details"] |= {hold["detail"]: None} if hold["detail"] else {}
+        one["fields"] |= {hold["field"]: None} if hold["field"] else {}
+    return list(found.values())
 
 
 def _why(entry: Mapping[str, Any], language: Language) -> str:
