@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowFailException
 
 from finbridge.core.errors import NeedsHuman
+from finbridge.systems.links import CHECK_LINKS
 from finbridge.systems.operators import FlowOperator, OpenFlow
 from finbridge.systems.pausing import NOTE_KEY
 from finbridge.tasks.run_note import summary
@@ -22,6 +23,7 @@ class CheckOperator(FlowOperator):
     """
 
     ui_color = "#fff7e0"
+    operator_extra_links = CHECK_LINKS
 
     def work(self, flow: OpenFlow) -> dict[str, int]:
         """Check everything that is due; results are stored in the hub."""
