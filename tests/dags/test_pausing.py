@@ -144,6 +144,20 @@ def test_a_paused_run_ends_green_with_a_note_and_leaves_one_run_in_the_paused_da
     assert (message.dag_id, message.run_id[:13]) == (SWEEP, "after_pause__")
 
 
+def test_a_run_of_another_kind_waits_where_it_stands(sent: list[Any]) -> None:
+    from airflow.sdk.exceptions import AirflowRescheduleException
+
+    manual = f"{FLOW_ID}__manual"
+    ti = Ti({manual: True})
+    ti.dag_id = manual
+    task = SimpleNamespace(dag_id=manual, task_id="deliver")
+    flow: Any = SimpleNamespace(context={"ti": ti})
+    with pytest.raises(AirflowRescheduleException):
+        end_if_paused(task, flow, {"sent": 1, "paused": 1})  # type: ignore[arg-type]  # what is used of it
+    end_if_paused(task, flow, {"sent": 1, "paused": 0})  # type: ignore[arg-type]  # what is used of it
+    assert (ti.pushed, sent) == ({}, [])
+
+
 def test_runs_do_not_pile_up_behind_a_pause(sent: list[Any]) -> None:
     error, _ = ended(Ti({WAKE: True, SWEEP: True}, queued=1), {"paused": 1})
     assert error is not None

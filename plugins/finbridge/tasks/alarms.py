@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from finbridge.core.errors import FinbridgeError, GiveUp
+from finbridge.core.month import EVERY_COMPANY
 from finbridge.core.notify import Sighting
 from finbridge.systems.pausing import AUTOMATIC
 
@@ -58,7 +59,7 @@ def on_success(context: Context) -> None:
             return
         where: dict[str, Any] = {"dag_ids": [f"{flow_id}__{other}" for other in AUTOMATIC]}
     else:
-        where = {"dag_ids": [ti.dag_id], "task_id": ti.task_id, "company": company_of(context)}
+        where = {"dag_ids": [ti.dag_id], "task_id": ti.task_id, "company": company_of(context) or None}
     try:
         with _hub(context) as hub:
             hub.alarms.close(flow_id, **where)
@@ -86,9 +87,10 @@ def sightings(context: Context) -> list[Sighting]:
 
 
 def company_of(context: Context) -> str:
-    """The company that a run is about (a month, a person's choice); empty for all."""
+    """The company that a task is about (a month's), or its run (a person's choice); empty for all."""
     params = context.get("params") or {}
-    return str(params.get("company") or "")
+    company = getattr(context.get("task"), "company", None) or params.get("company") or ""
+    return "" if company == EVERY_COMPANY else str(company)
 
 
 def _why(error: BaseException | str | None) -> tuple[str, tuple[str, ...], str]:
