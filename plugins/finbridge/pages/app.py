@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from finbridge.pages.hubs import Hubs, open_default_hub
 from finbridge.pages.menu import FIRST_PAGE
 from finbridge.pages.rendering import HEADERS, link, page
 
+_LOG = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
 _MEDIA = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
@@ -106,10 +108,12 @@ def _not_understood(request: Request, _error: Exception) -> Response:
 
 def _away(request: Request, error: Exception) -> Response:
     after = error.after_seconds if isinstance(error, RetryLater) else 5.0
+    _LOG.warning("the hub could not be asked: %s", error)
     return _told(request, status.HTTP_503_SERVICE_UNAVAILABLE, {"Retry-After": f"{max(1, round(after))}"})
 
 
-def _failed(request: Request, _error: Exception) -> Response:
+def _failed(request: Request, error: Exception) -> Response:
+    _LOG.error("a page failed: %s", request.url.path, exc_info=error)
     return _told(request, status.HTTP_500_INTERNAL_SERVER_ERROR)
 
 
