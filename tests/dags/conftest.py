@@ -32,6 +32,7 @@ VARIABLES = {
     "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+    "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",  # a task of a paused DAG would wait for ever
     "AIRFLOW__CORE__FERNET_KEY": "bm90LWEtc2VjcmV0LWp1c3QtZm9yLXRlc3RzLTEyMzQ=",
     "FINBRIDGE_WARM": "0",
     "GX_ANALYTICS_ENABLED": "false",
