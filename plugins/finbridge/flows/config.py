@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from finbridge.core.documents import EventKind
 from finbridge.core.flow import Company, Flow, LogRule, MonthRule, WriteBackRule
 from finbridge.core.payment_status import WORDS, PaymentStatusRule
+from finbridge.mapping.bindings import Labels
 from finbridge.mapping.yamlfile import ConfigError, YamlFile
 
 _ANYTHING = ".*"
@@ -28,6 +29,7 @@ def load_flow(path: Path) -> Flow:
     company = data["company"]
     back = data.get("write_back")
     _check_makes(file, plan)
+    labels = Labels(file)
     return Flow(
         flow_id=data["flow"],
         source_system=data["source"]["system"],
@@ -37,17 +39,17 @@ def load_flow(path: Path) -> Flow:
         document_type=data["document_type"],
         templates=frozenset(data["templates"]),
         companies={code: _company(file, code, part) for code, part in data["companies"].items()},
-        company_field=company.get("field", ""),
+        company_field=labels.column(("company", "field"), company.get("field", "")),
         company_constant=_constant(file, company, data["companies"]),
-        business_number_field=data["business_number"],
-        amount_field=data["amount"]["field"] if "amount" in data else None,
-        personal_fields=tuple(data.get("personal", ())),
+        business_number_field=labels.column(("business_number",), data["business_number"]),
+        amount_field=labels.column(("amount", "field"), data["amount"]["field"]) if "amount" in data else None,
+        personal_fields=tuple(_personal(labels, n, part) for n, part in enumerate(data.get("personal", ()))),
         mapping=data["mapping"],
         documents_suite=data["suites"]["documents"],
         vouchers_suite=data["suites"]["vouchers"],
         log_rules=tuple(_rule(file, index, part) for index, part in enumerate(plan["log"])),
         makes={EventKind(event): kind for event, kind in plan["makes"].items()},
-        write_back=WriteBackRule(**back) if back else None,
+        write_back=_write_back(labels, back),
         payment_status=_payment_status(file, data.get("payment_status")),
         month=_month(data.get("month")),
         extra=data.get("extra", {}),
@@ -79,6 +81,22 @@ def _company(file: YamlFile, code: str, part: Mapping[str, str]) -> Company:
             f"没有这个时区 / no time zone {part['time_zone']}. Use e.g. Asia/Shanghai.",
         ) from None
     return Company(code=code, **part)
+
+
+def _personal(labels: Labels, index: int, part: str | Mapping[str, str]) -> str:
+    """``column``, or ``table.column`` of a detail."""
+    where = ("personal", index)
+    if isinstance(part, str) or "detail" not in part:
+        return labels.column(where, part)
+    table = labels.detail((*where, "detail"), part["detail"], {part["label"]})
+    return f"{table.name}.{labels.column((*where, 'label'), part, table)}"
+
+
+def _write_back(labels: Labels, part: Mapping[str, Any] | None) -> WriteBackRule | None:
+    if not part:
+        return None
+    columns = {n: labels.column(("write_back", n), part[n]) for n in ("voucher_number", "posting_date", "error")}
+    return WriteBackRule(**{**part, **columns})
 
 
 def _payment_status(file: YamlFile, part: Mapping[str, Any] | None) -> PaymentStatusRule | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from finbridge.core.ids import VoucherKind
 from finbridge.core.vouchers import MappingStamp
+from finbridge.mapping.bindings import bind_mapping
 from finbridge.mapping.fieldtypes import FieldType
 from finbridge.mapping.yamlfile import YamlFile
 
@@ -140,6 +142,7 @@ def read_mapping(path: Path) -> MappingSpec:
         ConfigError: names file, line and field.
     """
     file = YamlFile(path, "mapping.schema.json")
+    bound = bind_mapping(file)
     data = file.data
     derive = data.get("derive", {})
     main = _section("main", {"columns": data["main"]}, derive.get("main", {}), ("main",))
@@ -153,9 +156,7 @@ def read_mapping(path: Path) -> MappingSpec:
     frames = data.get("frames", {})
     lines = frames.get("lines", {})
     return MappingSpec(
-        stamp=MappingStamp(
-            mapping_id=data["mapping"], version=data["version"], sha256=hashlib.sha256(file.raw).hexdigest()
-        ),
+        stamp=MappingStamp(mapping_id=data["mapping"], version=data["version"], sha256=_identity(file.raw, bound)),
         main=main,
         details=details,
         checks=tuple(_check(part, ("checks", i)) for i, part in enumerate(data.get("checks", []))),
@@ -165,6 +166,12 @@ def read_mapping(path: Path) -> MappingSpec:
         frame_lines=lines.get("columns", {}),
         file=file,
     )
+
+
+def _identity(raw: bytes, bound: Mapping[str, str]) -> str:
+    """SHA-256 of the file and, where columns were bound by label, of what they were bound to."""
+    resolved = json.dumps(bound, ensure_ascii=False, sort_keys=True).encode() if bound else b""
+    return hashlib.sha256(raw + resolved).hexdigest()
 
 
 def _section(name: str, part: Mapping[str, Any], derived: Mapping[str, Any], where: Where) -> Section:

@@ -12,11 +12,13 @@ from finbridge.core.connections import ConnectionSettings
 from finbridge.core.documents import DocumentRef, SourceDocument
 from finbridge.core.errors import GiveUp, RetryLater
 from finbridge.core.flow import Flow
+from finbridge.core.form import Form
 from finbridge.core.payment_status import PaymentStatusRule, Showed, ShownStatus, StatusChange
 from finbridge.core.ports import TokenStore, WriteBackResult
 from finbridge.core.tokens import SharedToken
 from finbridge.core.transport import NoAnswerError
 from finbridge.systems.weaver.client import Conditions, WeaverClient
+from finbridge.systems.weaver.forms import form_of
 from finbridge.systems.weaver.mode_board import DEFAULT_BATCH_SIZE, ModeBoard
 from finbridge.systems.weaver.mode_board import DEFAULT_PAGE_SIZE as DEFAULT_MODE_PAGE_SIZE
 from finbridge.systems.weaver.mode_client import ModeClient
@@ -147,6 +149,10 @@ class WeaverSource:
     async def candidates(self, number: str, templates: frozenset[str]) -> list[str]:
         """Ids of requests that may carry a number; see `finbridge.systems.weaver.numbers`."""
         return await candidates(self.client, number, templates)
+
+    async def form(self, workflow: str) -> Form | None:
+        """The form of a workflow as its newest documents show it; see `finbridge.systems.weaver.forms`."""
+        return await form_of(self.client, workflow)
 
     # ------------------------------------------------------------ writing
 
