@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from finbridge.core.connections import ConnectionSettings
 from finbridge.core.errors import GiveUp, RetryLater
 from finbridge.core.notify import Alarm
 from finbridge.tasks import alarms, notifier
-from finbridge.tasks.alarm_texts import text_of
+from finbridge.tasks.alarm_texts import CAUSES, text_of
 
 from tests.hub_fixtures import SECRET, HubDatabase
 
@@ -215,6 +216,15 @@ def test_a_robot_that_nobody_knows_is_named() -> None:
     settings = ConnectionSettings(conn_id="finbridge_alerts", host="h", extra={"robot": "fax"})
     with pytest.raises(GiveUp, match="fax"):
         notifier.call_of(settings, "x", 0)
+
+
+def test_every_cause_has_its_page() -> None:
+    pages = {page for *_, page in CAUSES.values()}
+    assert len(CAUSES) >= 10
+    folder = Path(__file__).resolve().parents[2] / "docs" / "runbooks"
+    assert sorted(page for page in pages if not (folder / page).exists()) == []
+    linked = (folder / "README.md").read_text(encoding="utf-8")
+    assert sorted(page for page in pages if f"({page})" not in linked) == []
 
 
 def test_an_alarm_without_a_task_leads_to_the_page_of_the_day() -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from finbridge.cli.stack.postgres import HOST
 
 from tools.demo import report
 from tools.demo.airflow_api import AirflowApi
@@ -196,6 +197,19 @@ def test_connections_are_checked_and_a_system_that_is_away_is_one_alarm_open_and
     assert alarms(stack) == [("connection_failed", True, True)]
     for dag_id in (WAKE, SWEEP):
         set_paused(api_of(stack, "admin"), dag_id, False)
+
+
+def test_a_red_task_is_one_alarm_and_the_next_green_run_closes_it(stack: Stack) -> None:
+    known = len(alarms(stack))
+    stack.weaver.stop()
+    try:
+        for _ in range(2):
+            assert run_dag(stack, SWEEP)["state"] == "failed"
+        assert alarms(stack)[: len(alarms(stack)) - known] == [("connect_failed", False, True)]
+    finally:
+        stack.control_url = f"http://{HOST}:{stack.weaver.start().wait_ready(60)['control_port']}"
+    assert run_dag(stack, SWEEP)["state"] == "success"
+    assert alarms(stack)[: len(alarms(stack)) - known] == [("connect_failed", True, True)]
 
 
 def test_housekeeping_takes_old_rows_and_logs_and_leaves_new_and_running_ones(stack: Stack) -> None:
