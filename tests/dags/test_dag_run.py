@@ -152,3 +152,15 @@ def test_the_numbers_stand_on_the_forms(
     latest = {entry["request_id"]: entry for entry in entries}
     assert all(latest[name]["main"]["pzh"] and latest[name]["node"] == "付款" for name in documents["good"])
     assert not any(latest[name]["main"]["pzh"] for name in documents["unknown_code"] + documents["vat_mismatch"])
+
+
+def test_each_task_leaves_its_links_to_the_pages(runs: list[Any]) -> None:
+    shown = {}
+    for task_id in ("collect", "check", "deliver", "write_back", "account"):
+        ti = runs[0].get_task_instance(task_id)
+        keys = ("today", "quality", "held")
+        left = {key: ti.xcom_pull(task_ids=task_id, key=f"_link_finbridge_{key}") for key in keys}
+        shown[task_id] = {key: link for key, link in left.items() if link}
+    assert shown["check"] == {"quality": f"/finbridge/quality?flow={FLOW_ID}", "held": "/finbridge/held"}
+    assert all(set(links) == {"today", "held"} for name, links in shown.items() if name != "check")
+    assert shown["deliver"]["today"].startswith("/finbridge/today?date=20")
