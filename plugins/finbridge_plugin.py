@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 
 
 class RunNotes:
-    """Puts the counts of a finished run of ours into its note."""
+    """Puts the counts of a finished run of ours into its note, and what a month is for when it begins."""
+
+    @hookimpl
+    def on_dag_run_running(self, dag_run: DagRun, msg: str) -> None:  # noqa: ARG002 - Airflow names the arguments
+        """A month is labelled as soon as it begins."""
+        if dag_run.dag_id.endswith("__monthly"):
+            from finbridge.tasks.month_note import put_label
+
+            put_label(dag_run)
 
     @hookimpl
     def on_dag_run_success(self, dag_run: DagRun, msg: str) -> None:  # noqa: ARG002 - Airflow names the arguments

@@ -10,7 +10,7 @@ from finbridge.core.notify import Alarm
 #: cause -> Chinese, English, page of docs/runbooks
 CAUSES: dict[str, tuple[str, str, str]] = {
     "unexplained": ("有单据无法解释", "documents that nothing explains", "unexplained-documents.md"),
-    "month_unexplained": ("月末对账有差异", "the month does not reconcile", "unexplained-documents.md"),
+    "month_unexplained": ("月末对账有差异", "the month does not reconcile", "month-unexplained.md"),
     "broken_batch_rule": (
         "批次规则不通过，本批未过账",
         "a batch rule is broken: nothing posted",
@@ -22,7 +22,6 @@ CAUSES: dict[str, tuple[str, str, str]] = {
     "clock_skew": ("系统时钟不一致", "clocks differ", "clock-skew.md"),
     "hub_away": ("台账数据库不可用", "the hub's database is away", "hub-away.md"),
     "hub_schema_old": ("台账数据库需要升级", "the hub's schema must be migrated", "hub-schema.md"),
-    "hub_schema_new": ("程序版本旧于台账数据库", "this program is older than the hub", "hub-schema.md"),
     "task_timed_out": ("任务超时", "a task ran out of time", "task-failed.md"),
     "task_died": ("任务进程中断", "a task's process died", "task-failed.md"),
     "unexpected_error": ("任务出错", "a task failed unexpectedly", "task-failed.md"),

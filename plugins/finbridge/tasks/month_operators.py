@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from finbridge.core.errors import GiveUp
 from finbridge.core.month import Month, months_asked
+from finbridge.systems.links import MONTH_LINKS
 from finbridge.systems.operators import FlowOperator, OpenFlow, flow_of, run_async
 from finbridge.systems.pausing import NOTE_KEY
 from finbridge.tasks.run_note import summary
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 #: Unexplained differences that the failing task's log begins with; the page has all.
 MAX_NAMED = 50
+
+
+class Unexplained(GiveUp):
+    """The month does not reconcile: what the alarm of a red month is grouped by."""
 
 
 class PlanMonthsOperator(BaseOperator):
@@ -67,6 +73,7 @@ class MonthOperator(FlowOperator):
         period: ``YYYY-MM``.
     """
 
+    operator_extra_links = MONTH_LINKS
     template_fields: Sequence[str] = ("company", "period")
 
     def __init__(self, *, company: str, period: str, **kwargs: Any) -> None:
@@ -159,7 +166,9 @@ class ReconcileOperator(MonthOperator):
         ti.xcom_push(key=NOTE_KEY, value=f"{self.month.label}: {headline(report)}\n{summary(counts)}")
         if not report.green:
             ti.xcom_push(key="return_value", value=report.as_note())  # what links on a failed task need
-            raise AirflowFailException(told)
+            raise AirflowFailException(told) from Unexplained(
+                "month_unexplained", f"{self.month.label}: {headline(report)}", companies=(self.company,)
+            )
         return report.as_note()
 
 

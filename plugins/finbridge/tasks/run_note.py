@@ -32,6 +32,8 @@ def summary(counts: Mapping[str, Mapping[str, int]]) -> str:
 def put_note(dag_run: DagRun) -> bool:
     """Copy the text that a task left onto the run, inside the scheduler's own transaction. Whether there was one.
 
+    The last task that left one counts; of a task that ran once for each company, all their texts.
+
     One look-up by key and one attribute, flushed with the run's state; no savepoint, which the scheduler's guard
     against commits would refuse. A failure is logged: a note is no reason to disturb the scheduler.
     """
@@ -43,16 +45,17 @@ def put_note(dag_run: DagRun) -> bool:
     if session is None:
         return False
     try:
-        query = select(XComModel.value).where(
+        query = select(XComModel.task_id, XComModel.map_index, XComModel.value).where(
             XComModel.dag_id == dag_run.dag_id,
             XComModel.run_id == dag_run.run_id,
             XComModel.key == NOTE_KEY,
         )
         with session.no_autoflush:
-            text = session.scalar(query.order_by(XComModel.timestamp.desc()).limit(1))
-        if not isinstance(text, str):
+            found = session.execute(query.order_by(XComModel.timestamp.desc())).all()
+        texts = sorted((row[1], row[2]) for row in found if row[0] == found[0][0] and isinstance(row[2], str))
+        if not texts:
             return False
-        dag_run.note = text
+        dag_run.note = "\n".join(text for _, text in texts)[:_MAX_CHARS]
         return True
     except Exception:  # whatever it is, the run's state matters more than its note
         _LOG.exception("no note for %s", dag_run.run_id)
