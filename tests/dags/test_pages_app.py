@@ -174,7 +174,9 @@ def test_a_reader_of_one_flows_dag_is_answered_about_that_flow_alone(
 PASSWORD = "a-password-that-nobody-may-read"
 
 
-def test_a_hub_that_is_away_is_said_in_words_and_its_address_is_not(pages: Any, hub_database: HubDatabase) -> None:
+def test_a_hub_that_is_away_is_said_in_words_and_its_address_is_not(
+    pages: Any, hub_database: HubDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
     port = free_port()
     dsns = [f"host=127.0.0.1 port={port} dbname=secretbase user=hub_app password={PASSWORD}", hub_database.app_dsn]
     app = pages.app.build_app(lambda: open_hub(dsns.pop(0), secret=SECRET))
@@ -185,10 +187,12 @@ def test_a_hub_that_is_away_is_said_in_words_and_its_address_is_not(pages: Any, 
     assert int(answer.headers["retry-after"]) >= 1
     assert answer.headers["cache-control"] == "no-store"
     assert not any(inside in answer.text for inside in (PASSWORD, str(port), "secretbase", "127.0.0.1", "psycopg"))
+    assert "the hub could not be asked: hub_away" in caplog.text
+    assert PASSWORD not in caplog.text
     assert client.get("/find?q=1").status_code == 200, "the next question opens the hub anew"
 
 
-def test_a_page_that_fails_says_nothing_of_the_inside(pages: Any) -> None:
+def test_a_page_that_fails_says_nothing_of_the_inside(pages: Any, caplog: pytest.LogCaptureFixture) -> None:
     def broken() -> PostgresHub:
         raise LookupError(f"no connection for {PASSWORD}")
 
@@ -196,6 +200,7 @@ def test_a_page_that_fails_says_nothing_of_the_inside(pages: Any) -> None:
     assert answer.status_code == 500
     assert "页面出错" in answer.text and PASSWORD not in answer.text and "LookupError" not in answer.text
     assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "a page failed: /held" in caplog.text
 
 
 def test_questions_are_short_and_change_nothing(

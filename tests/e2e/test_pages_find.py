@@ -9,6 +9,7 @@ import re
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import psycopg
 import pytest
 
 from tests.e2e.pages_day import FLOW
@@ -115,6 +116,23 @@ def test_a_document_in_approval_waits_for_its_approver(pages_world: PagesWorld) 
 def test_a_paid_document_shows_two_vouchers(pages_world: PagesWorld) -> None:
     said = document(pages_world, pages_world.day.paid, language="en")
     assert "Expense voucher" in said and "Payment voucher" in said and "1002" in said
+
+
+def test_a_document_shows_what_finance_says_about_its_payment(pages_world: PagesWorld) -> None:
+    with psycopg.connect(pages_world.database.app_dsn) as connection:
+        connection.execute(
+            """
+            INSERT INTO hub.payment_status (flow_id, document_id, company, business_number, status, number, paid_on,
+                                            amount_minor, currency, verified, reason, detail)
+            VALUES (%s, %s, '1000', 'BX', 'paid', '记-2026-000999', '2026-11-21', 123456, 'CNY', false,
+                    'payment_status_refused', 'column too short')
+            """,
+            [FLOW, pages_world.day.paid],
+        )
+    said = document(pages_world, pages_world.day.paid)
+    assert "付款状态 结果 已付" in said and "1,234.56" in said and "记-2026-000999" in said and "2026-11-21" in said
+    assert "OA 拒绝写入付款状态 column too short" in said
+    assert "付款状态" not in document(pages_world, pages_world.day.edited)
 
 
 @pytest.mark.parametrize(

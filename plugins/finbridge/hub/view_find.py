@@ -195,6 +195,10 @@ PARTS: Mapping[str, sql.Composed] = {
         SELECT hold_id, key, origin, code, field, detail, text_zh, text_en, turn, opened_at, closed_at
         FROM hub.hold WHERE {of} ORDER BY closed_at IS NOT NULL, opened_at DESC, hold_id DESC LIMIT 500
     """),
+    "payment_status": _part("""
+        SELECT status, number, paid_on, amount_minor, currency, changed_at, verified, reason, detail
+        FROM hub.payment_status WHERE {of} LIMIT 1
+    """),
     "trail": _part("""
         SELECT trail_id, at, actor, key, action, from_state, to_state, reason, mapping FROM hub.trail
         WHERE {of} ORDER BY trail_id DESC LIMIT 500
@@ -207,7 +211,8 @@ def document(connections: Connections, flow_id: str, document_id: str) -> dict[s
 
     Keys: ``document`` (the row of hub.document with ``standing`` and ``hold_codes``), ``versions`` (oldest first, with
     canonical bytes), ``events`` (the OA's log by time), ``vouchers`` (oldest first, each with ``lines``), ``attempts``,
-    ``write_backs``, ``trail`` (newest first), ``holds`` (open ones first). At most 500 rows of each.
+    ``write_backs``, ``trail`` (newest first), ``holds`` (open ones first), ``payment_status`` (one row
+    where finance was asked). At most 500 rows of each.
     """
     asked = {"flow": flow_id, "document": document_id, "documents": [document_id], **STATES}
     with connections.transaction() as cursor:

@@ -31,6 +31,9 @@ _DIMENSIONS = (
     "cash_flow_item",
 )
 
+#: What the template takes as the hub gives it.
+_PARTS = ("document", "accounts", "vouchers", "events", "attempts", "write_backs")
+
 router = APIRouter()
 
 
@@ -67,8 +70,9 @@ async def document(
         versions=_versions(flow, found["versions"]),
         labels=labels(flow),
         personal=PERSONAL,
+        paid=[{**row, "why": _words(row["reason"], language_of(request))} for row in found["payment_status"]],
         trail=[{**entry, "why": _why(entry, language_of(request))} for entry in found["trail"]],
-        **{name: found[name] for name in ("document", "accounts", "vouchers", "events", "attempts", "write_backs")},
+        **{name: found[name] for name in _PARTS},
     )
 
 
@@ -97,10 +101,13 @@ def _by_reason(holds: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _why(entry: Mapping[str, Any], language: Language) -> str:
     """The reason of a trail entry in words; of a list, the words of its code."""
-    if entry["action"] in ("hold_opened", "hold_closed"):
-        known = reason(entry["reason"])
-        return known.zh if language == "zh" else known.en
-    return str(entry["reason"])
+    listed = entry["action"] in ("hold_opened", "hold_closed")
+    return _words(entry["reason"], language) if listed else str(entry["reason"])
+
+
+def _words(code: str, language: Language) -> str:
+    known = reason(code)
+    return "" if not code else known.zh if language == "zh" else known.en
 
 
 def _dimensions(line: Mapping[str, Any]) -> list[tuple[str, str]]:
