@@ -63,6 +63,11 @@ def test_the_cause_is_the_code_that_the_suite_raised(error: object, found: list[
     assert "6222" not in repr(seen), "a value of a document stands in an alarm"
 
 
+def test_a_dag_of_operations_belongs_to_no_flow() -> None:
+    (seen,) = alarms.sightings(context(RetryLater("hub_away", "稍后"), dag="finbridge__housekeeping", task_id="hub"))
+    assert (seen.flow_id, seen.cause) == ("", "hub_away")
+
+
 def test_a_run_about_one_company_is_that_companys_alarm() -> None:
     (seen,) = alarms.sightings(context(RetryLater("oa_away", "稍后"), dag="monthly", company="2000"))
     assert (seen.company, seen.dag_id) == ("2000", f"{FLOW_ID}__monthly")

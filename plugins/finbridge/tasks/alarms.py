@@ -53,8 +53,8 @@ def on_success(context: Context) -> None:
     Of the automatic way only the last task does: when it is green, the four before it were too.
     """
     ti: Any = context["ti"]
-    flow_id, _, kind = ti.dag_id.rpartition("__")
-    if kind in AUTOMATIC:
+    flow_id = flow_of(ti.dag_id)
+    if ti.dag_id.rpartition("__")[2] in AUTOMATIC:
         if ti.task_id != "account":
             return
         where: dict[str, Any] = {"dag_ids": [f"{flow_id}__{other}" for other in AUTOMATIC]}
@@ -76,7 +76,7 @@ def sightings(context: Context) -> list[Sighting]:
         return []
     cause, companies, detail = _why(error)
     place = {
-        "flow_id": ti.dag_id.rpartition("__")[0],
+        "flow_id": flow_of(ti.dag_id),
         "dag_id": ti.dag_id,
         "run_id": ti.run_id,
         "task_id": ti.task_id,
@@ -84,6 +84,12 @@ def sightings(context: Context) -> list[Sighting]:
         "detail": detail or ti.task_id,
     }
     return [Sighting(company=company, **place) for company in companies or (company_of(context),)]
+
+
+def flow_of(dag_id: str) -> str:
+    """The flow that a DAG belongs to; empty for the DAGs of operations, which serve all."""
+    flow_id = dag_id.rpartition("__")[0]
+    return "" if flow_id == "finbridge" else flow_id
 
 
 def company_of(context: Context) -> str:
