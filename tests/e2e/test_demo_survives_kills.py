@@ -1,4 +1,4 @@
-"""A small demo on a real Airflow in which everything that can be killed is killed in the middle; one start-up for all.
+"""A small demo on a real Airflow, from the past month to the repair by hand, with kills in it; one start-up for all.
 
 kill -9 of the worker between finance's commit and the acknowledgement (C7), of the scheduler, and of the PostgreSQL
 server that holds the hub (and Airflow's own database). Each comes back by itself; two minutes later nothing is open and
@@ -14,18 +14,22 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tools.demo.airflow_api import AirflowApi
 from tools.demo.clock import Clock
-from tools.demo.conductor import perform
+from tools.demo.conductor import OA_ZONE, perform
 from tools.demo.examine import Result
+from tools.demo.history import past_month, tell
 from tools.demo.kills import Kills
-from tools.demo.stack import FLOW_ID, PROJECT, Stack, take_folder
+from tools.demo.stack import FLOW_ID, PAUSED, PROJECT, Stack, take_folder
 
 DOCUMENTS = 60
+MONTH = 60
 SETTLED_WITHIN_SECONDS = 120.0
 KILLED = ("scheduler", "hub-postgres")
 
@@ -73,10 +77,12 @@ def shown() -> Iterator[Shown]:
     marker = folder / "crashed"
     marker.touch()
     clock = Clock()
+    month = past_month(7, datetime.now(OA_ZONE).replace(tzinfo=None), MONTH)
     stack = Stack(
         folder,
         clock.say,
-        airflow_environment={"FINBRIDGE_CRASH_AT": "C7", "FINBRIDGE_CRASH_ONCE": str(marker)},
+        airflow_environment={**PAUSED, "FINBRIDGE_CRASH_AT": "C7", "FINBRIDGE_CRASH_ONCE": str(marker)},
+        oa_ready=partial(tell, month=month),
     )
     worker, kills = Worker(stack, marker), Kills(stack, clock, KILLED)
     try:
@@ -87,6 +93,8 @@ def shown() -> Iterator[Shown]:
                 clock,
                 seed=7,
                 documents=DOCUMENTS,
+                month=month,
+                repair=True,
                 disturb=worker,
                 kills=kills,
                 settle_seconds=SETTLED_WITHIN_SECONDS,
@@ -110,6 +118,22 @@ def test_settled_within_two_minutes_of_each_kill_and_at_the_end(shown: Shown) ->
     assert shown.result.settled, shown.result.failures
     seconds = [killed.settled_seconds for killed in shown.result.kills]
     assert all(found is not None and found <= SETTLED_WITHIN_SECONDS for found in seconds), seconds
+
+
+def test_the_past_month_is_in_the_ledger_and_both_sides_agree(shown: Shown) -> None:
+    month = shown.result.month
+    assert month is not None
+    assert month.failures == []
+    assert [one.company for one in month.companies] == month.month.companies == ["1000", "2000"]
+    assert sum(count for count, _ in month.ledger.values()) > MONTH / 2
+    assert sum(len(one.differences) for one in month.companies) >= 4
+
+
+def test_repairs_by_hand_change_what_was_asked_for_and_nothing_else(shown: Shown) -> None:
+    by_hand = shown.result.by_hand
+    assert by_hand is not None
+    assert by_hand.failures == []
+    assert [(run.live, len(run.gained.keys)) for run in by_hand.runs] == [(False, 0), (True, 1), (True, 0)]
 
 
 def test_the_four_sets_are_empty_and_documents_moved(shown: Shown) -> None:
@@ -141,7 +165,8 @@ def test_idle_time_makes_no_runs_although_the_watcher_goes_on_looking(shown: Sho
 
 def test_parsing_again_and_again_makes_no_new_dag_versions(shown: Shown) -> None:
     found = shown.stack.suite.execute("airflow", "SELECT dag_id, count(*) FROM dag_version GROUP BY 1 ORDER BY 1")
-    assert found == [(f"{FLOW_ID}__sweep", 1), (f"{FLOW_ID}__wake", 1)]
+    assert {f"{FLOW_ID}__{kind}" for kind in ("wake", "sweep", "monthly", "manual")} <= {dag_id for dag_id, _ in found}
+    assert {versions for _, versions in found} == {1}, found
 
 
 # ---------------------------------------------------------------------- the same Airflow, seen by people

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from tools.demo.acts import manual, past_month
+from tools.demo.acts.journals import Gained
 from tools.demo.acts.manual import UNKNOWN_NUMBER, ManualRun, ManualShown
 from tools.demo.acts.past_month import CompanyMonth, MonthShown, totals_of
 from tools.demo.claims import Company
@@ -17,6 +18,7 @@ from tools.demo.history import past_month as make_month
 from tools.demo.kills import NAMES, PER_KILL, Killed, Kills, beats_since, names_of
 from tools.demo.scenario import Document, Fate
 from tools.demo.stack import Stack
+from tools.demo.telling import shortened
 
 NOW = datetime.fromisoformat("2026-11-22T10:30:00")
 TODAY = date(2026, 11, 22)
@@ -33,7 +35,6 @@ def good_month() -> MonthShown:
         CompanyMonth(
             company=company,
             state="success",
-            seconds=1.0,
             unexplained=0,
             sums=(),
             differences=[
@@ -44,7 +45,8 @@ def good_month() -> MonthShown:
         )
         for company in month.companies
     ]
-    return MonthShown(month=month, companies=companies, ledger=month.totals())
+    again, changed = ["success"] * 2, Gained((), frozenset())
+    return MonthShown(month=month, companies=companies, ledger=month.totals(), again=again, changed=changed)
 
 
 def test_a_month_that_is_right_has_no_failures() -> None:
@@ -96,7 +98,21 @@ def test_the_ledgers_totals_are_of_the_period_and_of_the_debit_side() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [{"again": ["success", "failed"]}, {"again": []}, {"changed": None}, {"changed": Gained((), frozenset({"K"}))}],
+)
+def test_a_second_run_that_fails_or_changes_something_is_named(spoil: dict[str, Any]) -> None:
+    found = past_month.failures(replace(good_month(), **spoil))
+    assert len(found) == 1
+    assert "second run" in found[0]
+
+
 # ---------------------------------------------------------------------- by hand
+
+
+def gain(forms: list[str], keys: int) -> Gained:
+    return Gained([{"request_id": name} for name in forms], frozenset(f"K{n}" for n in range(keys)))
 
 
 def good_repair() -> ManualShown:
@@ -112,8 +128,7 @@ def good_repair() -> ManualShown:
             state="success",
             seconds=1.0,
             previews=[{"business_number": name, "verdict": verdict} for name, verdict in verdicts.items()],
-            new_entries=[{"request_id": "2"}] * entries,
-            new_keys=frozenset(f"K{n}" for n in range(keys)),
+            gained=gain(["2"] * entries, keys),
         )
 
     return ManualShown(
@@ -136,11 +151,11 @@ def test_a_repair_that_is_right_has_no_failures() -> None:
     [
         (0, {"state": "failed"}, "the run is failed"),
         (0, {"previews": []}, "not spoken of"),
-        (0, {"new_keys": frozenset({"K"})}, "ledger +1"),
-        (0, {"new_entries": [{"request_id": "9"}]}, "forms touched: 9"),
-        (1, {"new_keys": frozenset()}, "ledger +0"),
-        (1, {"new_entries": [{"request_id": "2"}, {"request_id": "1"}]}, "forms touched: 1 2"),
-        (2, {"new_keys": frozenset({"K"})}, "ledger +1"),
+        (0, {"gained": gain([], 1)}, "ledger +1"),
+        (0, {"gained": gain(["9"], 0)}, "forms touched: 9"),
+        (1, {"gained": gain(["2"], 0)}, "ledger +0"),
+        (1, {"gained": gain(["2", "1"], 1)}, "forms touched: 1 2"),
+        (2, {"gained": gain([], 1)}, "ledger +1"),
     ],
 )
 def test_a_repair_that_did_something_else_is_named(at: int, spoil: dict[str, Any], says: str) -> None:
@@ -155,6 +170,15 @@ def test_a_repair_that_stopped_half_way_is_named() -> None:
     shown = good_repair()
     shown.runs.pop()
     assert manual.failures(shown) == ["by hand: 2 runs, not 3"]
+
+
+# ---------------------------------------------------------------------- what is told
+
+
+def test_only_the_list_of_what_is_held_is_cut() -> None:
+    lines = ["lost: 3", "  a: x", "  b: x", "  c: x", "named: 4", "  d: x", "  e: x", "  f: x", "  g: x", "moved: 9"]
+    assert shortened(lines, most=2) == [*lines[:5], "  d: x", "  e: x", "  … 2 more", "moved: 9"]
+    assert shortened(lines, most=4) == lines
 
 
 # ---------------------------------------------------------------------- kills

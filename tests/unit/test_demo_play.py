@@ -159,6 +159,8 @@ def test_final_states_name_held_documents_by_their_hold_not_by_their_node() -> N
         entry("3", "submit", 2, ours=True, node="付款"),
         entry("4", "reject", 2, node="起草"),
         entry("5", "save", 2, node="起草"),
+        entry("6", "impose", 2, node="起草") | {"log": [{"operate_type": "提交"}, {"operate_type": "退回"}]},
+        entry("7", "impose", 2, node="起草") | {"log": [{"operate_type": "批准"}, {"operate_type": "撤回"}]},
         {**entry("5", "mode_save", 3), "request_id": "", "node": ""},
     ]
     states = report.final_states(entries, {"2": "unknown_code", "3": "paid_twice"})
@@ -167,7 +169,8 @@ def test_final_states_name_held_documents_by_their_hold_not_by_their_node() -> N
             "approved, not posted yet 待入账": 1,
             "held with a reason 挂起": 1,
             "posted, waiting for payment 已入账待付款": 1,
-            "rejected 已退回": 1,
+            "rejected 已退回": 2,
+            "withdrawn 已撤回": 1,
             "draft 草稿": 1,
         }
     )

@@ -21,12 +21,10 @@ from tools.demo import history
 from tools.demo.clock import Clock
 from tools.demo.conductor import OA_ZONE, facts, perform
 from tools.demo.kills import Kills, names_of
-from tools.demo.stack import PROJECT, Stack, StackFailed, take_folder, write_facts
+from tools.demo.stack import PAUSED, PROJECT, Stack, StackFailed, take_folder, write_facts
 from tools.demo.telling import tell
 
 INTERRUPTED = 130
-#: As a careful company installs it: nothing runs until somebody says so.
-PAUSED = {"AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True"}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -40,7 +38,7 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="end after the table; the exit code tells")
     parser.add_argument("--seed", type=int, default=20260, help="of the claims and of what happens to them")
     parser.add_argument("--documents", type=int, default=400, help="of the live stream")
-    parser.add_argument("--month", type=int, default=0, help="documents of the past month; 0 leaves it out")
+    parser.add_argument("--month", type=int, default=2000, help="documents of the past month; 0 leaves it out")
     parser.add_argument("--kill", type=names_of, default=(), help="all, or names of processes with commas between")
     parser.add_argument("--root", type=Path, default=PROJECT / ".run", help="where the state folder lies")
     options = parser.parse_args()
@@ -76,7 +74,7 @@ def _demo(options: argparse.Namespace, clock: Clock) -> int:
         write_facts(folder, facts(stack, folder))
         clock.phases["start"] = clock.now
         result = asyncio.run(
-            perform(stack, clock, seed=options.seed, documents=options.documents, month=month, kills=kills)
+            perform(stack, clock, seed=options.seed, documents=options.documents, month=month, repair=True, kills=kills)
         )
         clock.say("done")
         tell(result, stack, clock, options.seed)

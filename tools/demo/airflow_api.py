@@ -46,7 +46,7 @@ class AirflowApi:
         )
         try:
             with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 - http, ours
-                return answer.status, json.load(answer)
+                return answer.status, json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
 
@@ -66,6 +66,15 @@ class AirflowApi:
         query = urlencode({"dag_id_pattern": pattern, "limit": 100})
         found = self.must("PATCH", f"/api/v2/dags?{query}", {"is_paused": paused})
         return sorted(str(dag["dag_id"]) for dag in found["dags"])
+
+    def unpause(self, pattern: str) -> list[str]:
+        """Unpause, and have Airflow parse the files of watched DAGs at once: only then does it start their watchers."""
+        found = self.pause(pattern, False)
+        for dag_id in found:
+            if dag_id.endswith("__wake"):
+                token = self.must("GET", f"/api/v2/dags/{dag_id}")["file_token"]
+                self.must("PUT", f"/api/v2/parseDagFile/{quote(token, safe='')}")
+        return found
 
     def dags(self) -> dict[str, bool]:
         """Id of each DAG that Airflow knows, and whether it is paused."""

@@ -50,7 +50,7 @@ async def perform(
     company = Company(seed, datetime.now(OA_ZONE).date())
     people = cast(company, plan(documents, kills.documents if kills else 0))
     async with OaJournal(stack.control_url).tailed() as journal, People(stack.oa_url) as users:
-        shown = await past_month(stack, clock, month) if month is not None else None
+        shown = await past_month(stack, clock, month, journal) if month is not None else None
         play = Play(people=users, journal=journal, company=company, documents=people, seed=seed)
         await live(play, clock, kills=kills, disturb=disturb)
         title = f"all {len(people)} documents played; waiting until the suite is settled"

@@ -106,7 +106,7 @@ def held_documents(hub: PostgresHub) -> dict[str, str]:
 def _runs(stack: Stack) -> dict[str, Any]:
     """How Airflow's runs went: their number by state, and mean seconds by task of the automatic way."""
     states = stack.suite.execute(
-        "airflow", "SELECT split_part(dag_id, '__', 3) || ' ' || state, count(*) FROM dag_run GROUP BY 1 ORDER BY 1"
+        "airflow", "SELECT split_part(dag_id, '__', -1) || ' ' || state, count(*) FROM dag_run GROUP BY 1 ORDER BY 1"
     )
     tasks = stack.suite.execute(
         "airflow",

@@ -69,6 +69,15 @@ def lag(values: Sequence[float]) -> Lag | None:
     return Lag(len(ordered), rank(0.50), rank(0.95), ordered[-1])
 
 
+_STEPS = {"退回": "reject", "撤回": "withdraw"}
+
+
+def _last_step(entry: Entry) -> str:
+    """What brought a document where it is; of one that the OA was told whole, its last log row says it."""
+    told = entry["kind"] == "impose" and entry["log"]
+    return _STEPS.get(str(entry["log"][-1]["operate_type"]), "") if told else str(entry["kind"])
+
+
 def final_states(entries: Iterable[Entry], held: Mapping[str, str]) -> Counter[str]:
     """Documents by where they stand at the end; a held one counts as held, whatever its node."""
     latest: dict[str, Entry] = {}
@@ -80,7 +89,7 @@ def final_states(entries: Iterable[Entry], held: Mapping[str, str]) -> Counter[s
         if request in held and entry["node"] == POSTING_NODE:
             states["held with a reason 挂起"] += 1
         elif entry["node"] == DRAFT_NODE:
-            states[_CAME_BACK.get(str(entry["kind"]), "draft 草稿")] += 1
+            states[_CAME_BACK.get(_last_step(entry), "draft 草稿")] += 1
         else:
             states[_STANDS.get(str(entry["node"]), str(entry["node"]))] += 1
     return states

@@ -40,6 +40,8 @@ CODES = PROJECT / "include" / "codes" / "weaver_tryton"
 AIRFLOW_PORT = 8080
 _MAX_INSTANCES = 9
 MARK = "FINBRIDGE_DEMO"
+#: For Airflow, as a careful company installs it: nothing runs until somebody says so.
+PAUSED = {"AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True"}
 
 Say = Callable[[str], None]
 

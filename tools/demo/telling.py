@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -50,7 +50,7 @@ def tell(result: Result, stack: Stack, clock: Clock, seed: int) -> None:
         met += ", while processes were being killed" if result.kills else ""
         print(f"  target: p95 of the paced approvals ≤ {TARGET_P95_SECONDS:.0f} s: {met}")
     print("\n== The checker's four sets (journals of OA and ledger only) 核对")
-    print("  " + result.checker_text.replace("\n", "\n  "))
+    print("\n".join(f"  {line}" for line in shortened(result.checker_text.splitlines())))
     if result.by_hand is not None:
         _tell_by_hand(result.by_hand)
     _tell_kills(result)
@@ -73,7 +73,7 @@ def _tell_time(result: Result, stack: Stack, clock: Clock) -> None:
             f"  DAG runs: {states}; a run takes {mean.total_seconds():.1f} s, at most {longest.total_seconds():.1f} s"
         )
     for task, seconds in result.month.tasks if result.month else ():
-        print(f"  month, company {task}: {seconds:.1f} s")
+        print(f"  month, task {task}: {seconds:.1f} s")
     for task, average, most in result.runs["tasks"]:
         print(f"  task {task}: mean {average:.2f} s, max {most:.2f} s")
 
@@ -87,6 +87,22 @@ def _tell_where(stack: Stack) -> None:
     sys.stdout.flush()
 
 
+def shortened(lines: Sequence[str], most: int = 8) -> list[str]:
+    """Long lists of ids (indented lines) cut; a set that must be empty is never cut."""
+    found: list[str] = []
+    listed, cut = 0, False
+    for line in lines:
+        if not line.startswith("  "):
+            if listed > most:
+                found.append(f"  … {listed - most} more")
+            cut, listed = line.startswith("named"), 0
+        elif cut:
+            listed += 1
+        if listed <= most:
+            found.append(line)
+    return found
+
+
 def _and(result: Result) -> str:
     return f" and {len(result.month.month.documents)} of {result.month.month.period}" if result.month else ""
 
@@ -95,7 +111,7 @@ def _tell_month(shown: MonthShown) -> None:
     print(f"\n== The past month {shown.month.period} by the monthly DAG 月度批量")
     print(report.table({f"the OA held: {story}": count for story, count in shown.month.stories().most_common()}))
     for one in shown.companies:
-        print(f"  -- company {one.company} · period {shown.month.period}: run {one.state} after {one.seconds:.0f} s")
+        print(f"  -- company {one.company} · period {shown.month.period}: run {one.state}")
         print(report.table(dict(_both_sides(one.sums)), indent="     "))
         explained = Counter(f"{row['what']}: {row['detail']}" for row in one.differences if row["explained"])
         for text, count in explained.most_common():
@@ -103,6 +119,7 @@ def _tell_month(shown: MonthShown) -> None:
         for row in (row for row in one.differences if not row["explained"]):
             print(f"     UNEXPLAINED 未解释: {row['what']} {row['business_number']} {row['key']} {row['detail']}")
         print(f"     unexplained differences 未解释差异: {one.unexplained}")
+    print(f"  -- run again for each company: {', '.join(shown.again)}; {shown.changed}")
     print("  -- the same month in the ledger's own tables (the truth is made from the stories, not from the suite)")
     truth = shown.month.totals()
     for key in sorted(truth.keys() | shown.ledger.keys()):
@@ -136,7 +153,7 @@ def _tell_by_hand(shown: ManualShown) -> None:
                 for line in voucher["lines"]:
                     side = "借" if line["side"] == "D" else "贷"
                     print(f"          {side} {line['account']} {_yuan(int(line['local_amount_minor']))}")
-        print(f"     journals 日志: OA +{len(run.new_entries)} entries, ledger +{len(run.new_keys)} vouchers")
+        print(f"     {run.gained}")
 
 
 def _problems(row: Mapping[str, Any]) -> str:

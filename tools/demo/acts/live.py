@@ -57,6 +57,6 @@ async def _tick(play: Play, clock: Clock) -> None:
     """A line of progress now and then."""
     while True:
         await asyncio.sleep(_TICK_SECONDS)
-        names = {document.request_id for document in play.documents}
+        names = {document.request_id for document in play.documents if document.request_id}
         nodes = Counter(entry["node"] for name, entry in play.journal.latest.items() if name in names)
         clock.say("documents by node: " + ", ".join(f"{node} {count}" for node, count in nodes.most_common()))

@@ -16,7 +16,7 @@ from typing import Any
 
 from finbridge.core.ports import CodeRow
 
-from tools.demo import report
+from tools.demo.acts.journals import Gained, gained, standing
 from tools.demo.acts.past_month import engineer_of
 from tools.demo.airflow_api import AirflowApi
 from tools.demo.claims import NEW_COST_CENTRE
@@ -31,7 +31,6 @@ UNKNOWN_NUMBER = "BX00000000-00000"
 RUNS = (("dry run 试运行", False), ("live run 正式运行", True), ("the same again 再次运行", True))
 LIMIT_SECONDS = 180.0
 _GREEN = "success"
-Journals = tuple[int, frozenset[str]]  # entries of the OA's journal, keys in the ledger
 
 
 @dataclass(kw_only=True)
@@ -43,8 +42,7 @@ class ManualRun:
     state: str
     seconds: float
     previews: Sequence[Mapping[str, Any]]
-    new_entries: Sequence[Mapping[str, Any]]
-    new_keys: frozenset[str]
+    gained: Gained
 
     def verdict(self, number: str) -> str:
         """Of a business number; empty where the run does not speak of it."""
@@ -70,15 +68,15 @@ async def manual(stack: Stack, clock: Clock, play: Play) -> ManualShown:
         for dag_id in AUTOMATIC:
             await asyncio.to_thread(api.pause, dag_id, True)
         loaded = await asyncio.to_thread(_load_code, stack)
-        clock.say(f"automatic DAGs paused; cost centre {NEW_COST_CENTRE} loaded into the code table ({loaded} row)")
+        clock.say(f"automatic DAGs paused; cost centre {NEW_COST_CENTRE} loaded into the code table: {loaded}")
         try:
             for name, live in RUNS:
                 run = await _run(stack, play, api, shown, title=name, live=live)
                 shown.runs.append(run)
-                clock.say(f"{name}: {run.state} after {run.seconds:.0f} s: {_verdicts(run)}; {_gained(run)}")
+                clock.say(f"{name}: {run.state} after {run.seconds:.0f} s: {_verdicts(run)}; {run.gained}")
         finally:
             for dag_id in AUTOMATIC:
-                await asyncio.to_thread(api.pause, dag_id, False)
+                await asyncio.to_thread(api.unpause, dag_id)
     shown.failures.extend(failures(shown))
     return shown
 
@@ -88,7 +86,8 @@ def _numbers(shown: ManualShown, *, live: bool) -> list[str]:
     return known if live else [*known, UNKNOWN_NUMBER]
 
 
-def _load_code(stack: Stack) -> int:
+def _load_code(stack: Stack) -> str:
+    """Load the missing code; what that did, in words."""
     row = CodeRow(
         table="cost_centre_kind",
         company="",
@@ -98,37 +97,26 @@ def _load_code(stack: Stack) -> int:
         valid_to=None,
     )
     with stack.open_hub() as hub:
-        return hub.load_codes(FLOW_ID, [row], maker="demo", checker="demo-checker")
+        rows = hub.load_codes(FLOW_ID, [row], maker="demo", checker="demo-checker")
+        return f"{rows} row, {sum(hub.due(FLOW_ID).values())} held documents are looked at again"
 
 
 async def _run(stack: Stack, play: Play, api: AirflowApi, shown: ManualShown, *, title: str, live: bool) -> ManualRun:
-    before = await _journals(stack, play)
+    before = await standing(stack, play.journal)
     begin = time.monotonic()
-    conf = {"document_numbers": _numbers(shown, live=live), "live": live, "reason": REASON if live else ""}
+    conf = {"document_numbers": "\n".join(_numbers(shown, live=live)), "live": live, "reason": REASON if live else None}
     run_id = await asyncio.to_thread(api.trigger, DAG_ID, conf)
     found = await asyncio.to_thread(api.ended, DAG_ID, run_id, LIMIT_SECONDS)
     seconds = time.monotonic() - begin
-    after = await _journals(stack, play)
+    changed = await gained(stack, play.journal, before)
     return ManualRun(
         title=title,
         live=live,
         state=str(found["state"]),
         seconds=seconds,
         previews=await asyncio.to_thread(_previews, stack, run_id),
-        new_entries=play.journal.entries[before[0] : after[0]],
-        new_keys=after[1] - before[1],
+        gained=changed,
     )
-
-
-async def _journals(stack: Stack, play: Play) -> Journals:
-    await play.journal.catch_up()
-    return len(play.journal.entries), await asyncio.to_thread(_keys, stack)
-
-
-def _keys(stack: Stack) -> frozenset[str]:
-    path = stack.state / "by-hand.jsonl"
-    stack.ledger_up.export_journal(path)
-    return frozenset(str(row["key"]) for row in report.read_journal(path))
 
 
 def _previews(stack: Stack, run_id: str) -> list[dict[str, Any]]:
@@ -138,10 +126,6 @@ def _previews(stack: Stack, run_id: str) -> list[dict[str, Any]]:
 
 def _verdicts(run: ManualRun) -> str:
     return ", ".join(f"{row['business_number']} {row['verdict']}" for row in run.previews)
-
-
-def _gained(run: ManualRun) -> str:
-    return f"journals: OA +{len(run.new_entries)} entries, ledger +{len(run.new_keys)} vouchers"
 
 
 def failures(shown: ManualShown) -> list[str]:
@@ -168,8 +152,8 @@ def _wrong_changes(shown: ManualShown) -> list[str]:
     """A dry run and a second live run change nothing; the live run posts one voucher and touches one form."""
     found = []
     for at, run in enumerate(shown.runs):
-        touched = {str(entry["request_id"]) for entry in run.new_entries}
+        touched = run.gained.forms
         expected = (1, {shown.mended.request_id}) if at == 1 else (0, set())
-        if (len(run.new_keys), touched) != expected:
-            found.append(f"{run.title}: {_gained(run)}, forms touched: {' '.join(sorted(touched)) or 'none'}")
+        if (len(run.gained.keys), touched) != expected:
+            found.append(f"{run.title}: {run.gained}, forms touched: {' '.join(sorted(touched)) or 'none'}")
     return found

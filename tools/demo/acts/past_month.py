@@ -1,7 +1,9 @@
-"""The past month: what the OA held before the suite came, loaded and reconciled by the monthly DAG for each company.
+"""The past month: what the OA held before the suite came, loaded and reconciled by the monthly DAG, company by company.
 
 As a company begins to use the suite: every DAG is paused at first, so that the watcher does not take a month of old
-documents for news; somebody starts the monthly DAG for the month, looks at both sides, and then lets all DAGs go.
+documents for news. Somebody unpauses the monthly DAG: where its cut-off for that month is past, Airflow starts the run
+that is due by itself, else somebody starts one. They look at both sides, run each company once more to see that nothing
+changes, and let all DAGs go.
 """
 
 from __future__ import annotations
@@ -11,19 +13,26 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from finbridge.core.month import EVERY_COMPANY, period_before
 from finbridge.hub import PostgresHub
 
 from tools.demo import report
-from tools.demo.airflow_api import AirflowApi
+from tools.demo.acts.journals import Gained, gained, standing
+from tools.demo.airflow_api import AirflowApi, ApiRefused
 from tools.demo.clock import Clock
 from tools.demo.history import Month, Totals
+from tools.demo.oa_journal import OaJournal
 from tools.demo.stack import FLOW_ID, Stack
 
 DAG_ID = f"{FLOW_ID}__monthly"
 LIMIT_SECONDS = 600.0
+_BEGINS_WITHIN_SECONDS = 60.0
+_LOOK_SECONDS = 0.5
+_ZONE = ZoneInfo("Asia/Shanghai")
 _GREEN = "success"
 Row = Mapping[str, Any]
 
@@ -34,7 +43,6 @@ class CompanyMonth:
 
     company: str
     state: str
-    seconds: float
     unexplained: int | None
     sums: Sequence[Row]
     differences: Sequence[Row]
@@ -48,48 +56,81 @@ class MonthShown:
     companies: list[CompanyMonth] = field(default_factory=list)
     ledger: Totals = field(default_factory=dict)
     tasks: list[tuple[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    again: list[str] = field(default_factory=list)  # states of the second runs
+    changed: Gained | None = None  # by the second runs
     failures: list[str] = field(default_factory=list)
 
 
-async def past_month(stack: Stack, clock: Clock, month: Month) -> MonthShown:
-    """Run the monthly DAG for each company, hold what it says against the truth, and unpause all DAGs."""
+async def past_month(stack: Stack, clock: Clock, month: Month, journal: OaJournal) -> MonthShown:
+    """Load the month, hold what it says against the truth, run each company again, and unpause all DAGs."""
     shown = MonthShown(month=month)
-    companies = ", ".join(month.companies)
-    title = f"past month {month.period}: {len(month.documents)} documents by {DAG_ID}, companies {companies}"
+    api = await asyncio.to_thread(engineer_of, stack)
+    title = f"past month {month.period}: {len(month.documents)} documents by {DAG_ID}"
     async with clock.phase("past month", title):
-        await asyncio.to_thread(_play, stack, clock, shown)
+        await asyncio.to_thread(_load, stack, clock, api, shown)
+    companies = ", ".join(month.companies)
+    async with clock.phase("past month again", f"the same month once more, for each of the companies {companies}"):
+        before = await standing(stack, journal)
+        shown.again = await asyncio.to_thread(_again, api, month)
+        shown.changed = await gained(stack, journal, before)
+        clock.say(f"second runs: {', '.join(shown.again)}; {shown.changed}")
+    freed = await asyncio.to_thread(api.unpause, "%")
+    clock.say(f"{len(freed)} DAGs unpaused: from now on the watcher follows the OA")
     shown.failures.extend(failures(shown))
     return shown
 
 
-def _play(stack: Stack, clock: Clock, shown: MonthShown) -> None:
-    api = engineer_of(stack)
+def _load(stack: Stack, clock: Clock, api: AirflowApi, shown: MonthShown) -> None:
     paused = api.dags()
     clock.say(f"all {len(paused)} DAGs are paused: {all(paused.values())}; the watcher has taken no document yet")
     if not all(paused.values()):
         shown.failures.append("not every DAG was paused before the month")
-    api.pause(DAG_ID, False)
     begin = time.monotonic()
-    runs = {
-        company: api.trigger(DAG_ID, {"company": company, "period": shown.month.period})
-        for company in shown.month.companies
-    }
+    run_id = _begin(api, clock, shown.month)
+    run = api.ended(DAG_ID, run_id, LIMIT_SECONDS)
+    shown.seconds = time.monotonic() - begin
+    shown.tasks = [_task(task) for task in api.tasks(DAG_ID, run_id)]
     with stack.open_hub() as hub:
-        for company, run_id in runs.items():
-            run = api.ended(DAG_ID, run_id, LIMIT_SECONDS)
-            said = _said(hub, company, shown.month.period)
-            one = CompanyMonth(company=company, state=str(run["state"]), seconds=time.monotonic() - begin, **said)
+        for company in shown.month.companies:
+            one = CompanyMonth(company=company, state=str(run["state"]), **_said(hub, company, run_id))
             shown.companies.append(one)
-            shown.tasks += [
-                (f"{company} {task['task_id']}", float(task["duration"] or 0.0)) for task in api.tasks(DAG_ID, run_id)
-            ]
             clock.say(
                 f"company {company} · period {shown.month.period}: {one.state}, {one.unexplained} unexplained, "
                 f"{len(one.differences)} differences"
             )
     shown.ledger = in_ledger(stack, shown.month.period)
-    freed = api.pause("%", False)
-    clock.say(f"{len(freed)} DAGs unpaused: from now on the watcher follows the OA")
+
+
+def _begin(api: AirflowApi, clock: Clock, month: Month) -> str:
+    """Unpause the DAG; the run that Airflow starts for the month, or one of our own where none is due yet."""
+    due = api.must("GET", f"/api/v2/dags/{DAG_ID}")["next_dagrun_run_after"]
+    moment = datetime.fromisoformat(due) if due else None
+    api.pause(DAG_ID, False)
+    if moment is None or moment > datetime.now(UTC) or period_before(moment.astimezone(_ZONE).date()) != month.period:
+        run_id = api.trigger(DAG_ID, {"company": EVERY_COMPANY, "period": month.period})
+        clock.say(f"{DAG_ID} unpaused and started by hand: {run_id}")
+        return run_id
+    until = time.monotonic() + _BEGINS_WITHIN_SECONDS
+    while time.monotonic() < until:
+        runs = api.must("GET", f"/api/v2/dags/{DAG_ID}/dagRuns?limit=10")["dag_runs"]
+        if runs:
+            clock.say(f"{DAG_ID} unpaused; Airflow starts the run that is due: {runs[0]['dag_run_id']}")
+            return str(runs[0]["dag_run_id"])
+        time.sleep(_LOOK_SECONDS)
+    raise ApiRefused(f"{DAG_ID} was due at {due}, and no run began")
+
+
+def _again(api: AirflowApi, month: Month) -> list[str]:
+    """One more run for each company, beside each other; how they ended."""
+    runs = [api.trigger(DAG_ID, {"company": company, "period": month.period}) for company in month.companies]
+    return [str(api.ended(DAG_ID, run_id, LIMIT_SECONDS)["state"]) for run_id in runs]
+
+
+def _task(task: Mapping[str, Any]) -> tuple[str, float]:
+    """Name with the company's label, and seconds."""
+    label = task.get("rendered_map_index") or ""
+    return f"{task['task_id']} {label}".strip(), float(task["duration"] or 0.0)
 
 
 def engineer_of(stack: Stack) -> AirflowApi:
@@ -98,9 +139,9 @@ def engineer_of(stack: Stack) -> AirflowApi:
     return AirflowApi(airflow.url, "engineer", airflow.passwords()["engineer"])
 
 
-def _said(hub: PostgresHub, company: str, period: str) -> dict[str, Any]:
-    """What the hub keeps of the latest reconciliation of the company's month."""
-    runs = [run for run in hub.months.runs(FLOW_ID, 20) if (run["company"], run["period"]) == (company, period)]
+def _said(hub: PostgresHub, company: str, run_id: str) -> dict[str, Any]:
+    """What the hub keeps of a run's reconciliation of the company's month."""
+    runs = [run for run in hub.months.runs(FLOW_ID, 20) if (run["company"], run["run_id"]) == (company, run_id)]
     if not runs:
         return {"unexplained": None, "sums": (), "differences": ()}
     latest = max(runs, key=lambda run: int(run["month_run_id"]))
@@ -114,7 +155,7 @@ def _said(hub: PostgresHub, company: str, period: str) -> dict[str, Any]:
 
 def in_ledger(stack: Stack, period: str) -> Totals:
     """Vouchers and turnover of a period by company, kind and currency, from the ledger's own journal."""
-    path = Path(stack.state) / "past-month.jsonl"
+    path = stack.state / "past-month.jsonl"
     stack.ledger_up.export_journal(path)
     return totals_of(report.read_journal(path), period)
 
@@ -150,6 +191,10 @@ def failures(shown: MonthShown) -> list[str]:
         wanted = {d.request_id for d in shown.month.documents if d.held and d.claim.company == one.company}
         if held != wanted:
             found.append(f"{where}: held {len(held)}, not {len(wanted)}: {_some(held ^ wanted)}")
+    if shown.again != [_GREEN] * len(shown.month.companies):
+        found.append(f"month {shown.month.period}: the second runs are {', '.join(shown.again) or 'missing'}")
+    if shown.changed is None or shown.changed:
+        found.append(f"month {shown.month.period}: a second run changed something: {shown.changed}")
     truth = shown.month.totals()
     for key in sorted(truth.keys() | shown.ledger.keys()):
         if truth.get(key) != shown.ledger.get(key):
