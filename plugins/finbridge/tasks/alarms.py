@@ -16,9 +16,12 @@ from finbridge.core.notify import Sighting
 from finbridge.systems.pausing import AUTOMATIC
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow.sdk import Context
 
     from finbridge.core.connections import ConnectionSettings
+    from finbridge.core.notify import Alarm
     from finbridge.hub import PostgresHub
 
 HUB_CONNECTION = "hub_default"
@@ -114,12 +117,19 @@ def _why(error: BaseException | str | None) -> tuple[str, tuple[str, ...], str]:
 
 
 def tell(hub: PostgresHub) -> int:
-    """Tell people what they do not know yet; how many messages were accepted."""
+    """Tell people what they do not know yet; how many messages were accepted. Mostly there is nothing to tell."""
     from airflow.sdk.configuration import conf
 
     from finbridge.tasks.notifier import teller
 
-    return hub.alarms.tell(teller(alerts_settings(), str(conf.get("api", "base_url", fallback=""))))
+    send: list[Callable[[Alarm], bool]] = []
+
+    def told(alarm: Alarm) -> bool:
+        if not send:  # the robot's connection is looked up only where there is something to say
+            send.append(teller(alerts_settings(), str(conf.get("api", "base_url", fallback=""))))
+        return send[0](alarm)
+
+    return hub.alarms.tell(told)
 
 
 def alerts_settings() -> ConnectionSettings | None:
