@@ -44,7 +44,7 @@ STATES = (
 )
 #: ``day``: approved on the day of the place; ``open``: approved by then at any time, and not done yet.
 Scope = Literal["day", "open"]
-#: Approved before that many days, a document is open only if it is due or stands in a list.
+#: What nothing explains (no voucher, nothing due, no list) is sought among approvals of so many days.
 LOOK_BACK_DAYS = 62
 LISTED = 200
 _GONE = (VoucherState.REVERSING, VoucherState.REVERSED, VoucherState.WITHDRAWN)
@@ -109,8 +109,13 @@ chosen AS (
     FROM hub.hold h JOIN hub.document d ON d.document_id = h.document_id AND d.flow_id = h.flow_id
     WHERE h.flow_id = ANY(%(flows)b) AND h.closed_at IS NULL AND d.approval_log_id IS NOT NULL
     UNION
-    SELECT flow_id, document_id, approved_at FROM hub.document
-    WHERE flow_id = ANY(%(flows)b) AND approval_log_id IS NOT NULL AND approved_at >= %(recent)s
+    SELECT d.flow_id, d.document_id, d.approved_at FROM hub.document d
+    WHERE d.flow_id = ANY(%(flows)b) AND d.approval_log_id IS NOT NULL AND d.approved_at >= %(recent)s
+      AND d.stage IS NULL AND NOT 'expense' = ANY(string_to_array(d.empty_kinds, '|'))
+      AND NOT EXISTS (
+          SELECT 1 FROM hub.voucher v
+          WHERE v.document_id = d.document_id AND v.flow_id = d.flow_id AND v.kind = 'expense'
+            AND v.state = ANY(%(live)b))
     UNION
     SELECT * FROM fresh
 ),
