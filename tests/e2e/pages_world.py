@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import psycopg
 import pytest
 from finbridge.cli.stack.airflow import ADMIN, ENGINEER, Airflow, User
 from finbridge.cli.stack.postgres import HOST, Postgres
@@ -72,12 +73,37 @@ class PagesWorld:
         """A token of a person, as the UI's login gives it."""
         if user not in self._tokens:
             body = json.dumps({"username": user, "password": self.airflow.passwords()[user]}).encode()
-            request = urllib.request.Request(
-                f"{self.url}/auth/token", method="POST", data=body, headers={"Content-Type": "application/json"}
-            )
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                self._tokens[user] = json.load(answer)["access_token"]
+            self._tokens[user] = self._token(body)
         return self._tokens[user]
+
+    def _token(self, body: bytes) -> str:
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url}/auth/token", body, headers, method="POST")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return str(json.load(answer)["access_token"])
+
+    def add_person(self, name: str, *dag_ids: str) -> None:
+        """A person whose role may read these DAGs and nothing else."""
+        resources = [f"DAG:{dag_id}" for dag_id in dag_ids]
+        with psycopg.connect(self.server.dsn("airflow"), autocommit=True) as connection:
+            for resource in resources:  # a DAG with access_control makes its own; none is parsed here
+                connection.execute(
+                    "INSERT INTO ab_view_menu (id, name) "
+                    "SELECT coalesce(max(id), 0) + 1, %s FROM ab_view_menu ON CONFLICT DO NOTHING",
+                    [resource],
+                )
+        actions = [{"action": {"name": "can_read"}, "resource": {"name": resource}} for resource in resources]
+        self._post("/auth/fab/v1/roles", {"name": f"role of {name}", "actions": actions})
+        person = {"username": name, "password": name * 2, "email": f"{name}@example.invalid", "first_name": name}
+        self._post("/auth/fab/v1/users", {**person, "last_name": name, "roles": [{"name": f"role of {name}"}]})
+        body = json.dumps({"username": name, "password": name * 2}).encode()
+        self._tokens[name] = self._token(body)
+
+    def _post(self, path: str, body: object) -> None:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token(ADMIN.name)}"}
+        request = urllib.request.Request(f"{self.url}{path}", json.dumps(body).encode(), headers, method="POST")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert answer.status in (200, 201)
 
     def get(
         self,

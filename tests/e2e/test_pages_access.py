@@ -80,6 +80,14 @@ def test_a_user_with_the_role_gets_in(pages_world: PagesWorld, routes: list[tupl
     assert opened["/find"] == opened["/held"] == opened["/static/{name}"] == 200
 
 
+def test_the_right_to_read_one_dag_is_enough_and_must_be_the_right_one(pages_world: PagesWorld) -> None:
+    pages_world.add_person("clerk", f"{pages_world.flow}__wake")
+    pages_world.add_person("neighbour", f"{pages_world.flow}__sweep", "another_team__wake")
+    assert pages_world.page("/held", "clerk").status == 200
+    assert pages_world.page(f"/document/{pages_world.flow}/{pages_world.day.paid}", "clerk").status == 200
+    assert pages_world.page("/held", "neighbour").status == 403
+
+
 def test_no_page_describes_the_interface(pages_world: PagesWorld) -> None:
     for path in ("/docs", "/redoc", "/openapi.json"):
         assert pages_world.page(path).status == 404
