@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from finbridge.core.errors import GiveUp, RetryLater
 from finbridge.core.ids import VoucherIdentity, VoucherKind
 from finbridge.mapping import read_code_files
 
@@ -92,6 +95,96 @@ def test_a_run_is_labelled_before_it_did_anything() -> None:
     asked.conf, asked.note = {"company": "9999"}, None
     put_label(asked)  # type: ignore[arg-type]  # as above
     assert asked.note is None, "a label that cannot be made disturbs nobody"
+
+
+# ---------------------------------------------------------------------- waiting for approvals
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
+def sensor(monkeypatch: pytest.MonkeyPatch, now: datetime, period: str = "2026-10", wait: bool | str = True) -> Any:
+    """The sensor at a moment."""
+    from finbridge.systems.weaver import sensors
+
+    clock = SimpleNamespace(now=now.astimezone)
+    monkeypatch.setattr(sensors, "datetime", clock)
+    return sensors.WeaverMonthSensor(task_id="s", flow_id=FLOW_ID, company="1000", period=period, wait=wait)
+
+
+@pytest.mark.parametrize(
+    ("now", "wait", "waits"),
+    [
+        (datetime(2026, 11, 1, 0, 0, tzinfo=SHANGHAI), True, True),
+        (datetime(2026, 11, 5, 17, 59, tzinfo=SHANGHAI), "True", True),
+        (datetime(2026, 11, 5, 18, 0, tzinfo=SHANGHAI), True, False),  # the cut-off
+        (datetime(2026, 10, 31, 23, 59, tzinfo=SHANGHAI), True, False),  # the period is not over: compare as it stands
+        (datetime(2026, 11, 1, 0, 0, tzinfo=SHANGHAI), "False", False),
+    ],
+)
+def test_the_sensor_waits_between_the_months_end_and_the_cut_off(
+    monkeypatch: pytest.MonkeyPatch, now: datetime, wait: bool | str, waits: bool
+) -> None:
+    from airflow.sdk.exceptions import TaskDeferred
+    from finbridge.systems.weaver.triggers import WeaverMonthTrigger
+
+    waiting = sensor(monkeypatch, now, wait=wait)
+    if not waits:
+        waiting.execute({})
+        return
+    with pytest.raises(TaskDeferred) as deferred:
+        waiting.execute({})
+    classpath, arguments = deferred.value.trigger.serialize()
+    assert classpath == f"{WeaverMonthTrigger.__module__}.{WeaverMonthTrigger.__name__}"
+    assert WeaverMonthTrigger(**arguments).serialize() == (classpath, arguments)
+    assert "password" not in json.dumps(arguments)
+
+
+def test_the_sensor_comes_back_green_or_says_what_a_person_must_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    waiting = sensor(monkeypatch, datetime(2026, 11, 1, tzinfo=UTC))
+    waiting.resume({}, {"waiting": 0, "cut_off": False})
+    waiting.resume({}, {"waiting": 3, "cut_off": True})
+    with pytest.raises(AirflowFailException, match="停用"):
+        waiting.resume({}, {"error": "账号被停用"})
+
+
+@pytest.mark.parametrize(
+    ("answers", "cut_off", "event"),
+    [
+        ([["1", "2"], ["2"], []], False, {"waiting": 0, "cut_off": False}),
+        ([RetryLater("oa_away", "稍后"), []], False, {"waiting": 0, "cut_off": False}),
+        ([["1", "2"]], True, {"waiting": 2, "cut_off": True}),
+        ([RetryLater("oa_away", "稍后")], True, {"waiting": 0, "cut_off": True}),
+        ([GiveUp("credentials", "账号被停用")], False, {"error": "账号被停用"}),
+    ],
+)
+async def test_the_trigger_ends_when_nothing_waits_or_the_time_is_over(
+    monkeypatch: pytest.MonkeyPatch, answers: list[Any], cut_off: bool, event: dict[str, Any]
+) -> None:
+    from finbridge.core.flow import Flow
+    from finbridge.systems.weaver import triggers
+
+    left = list(answers)
+
+    async def answer(*_: object) -> list[str]:
+        found = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(found, Exception):
+            raise found
+        return list(found)
+
+    @asynccontextmanager
+    async def opened(*_: object) -> AsyncIterator[None]:
+        yield None
+
+    moment = datetime.now(UTC) + (timedelta(seconds=-1) if cut_off else timedelta(days=1))
+    monkeypatch.setattr(triggers, "in_approval", answer)
+    monkeypatch.setattr(triggers, "_opened", opened)
+    monkeypatch.setattr(Flow, "cut_off", lambda *_: moment)
+    trigger = triggers.WeaverMonthTrigger(
+        flow_id=FLOW_ID, company="1000", period="2026-10", hub_conn_id="hub_default", poll_seconds=0.0
+    )
+    assert [found.payload async for found in trigger.run()] == [event]
 
 
 # ---------------------------------------------------------------------- runs
@@ -241,6 +334,32 @@ def test_an_unexplained_voucher_makes_the_month_red_and_the_list_comes_first(
     assert ti.xcom_pull(task_ids="reconcile", map_indexes=0)["month_run_id"] == found["month_run_id"]
     note = ti.xcom_pull(task_ids="reconcile", map_indexes=0, key="note")
     assert note.startswith(f"公司 1000 · 会计期间 {PERIOD}: 无法解释 / unexplained 1")
+
+
+def test_the_note_of_a_run_is_its_label_first_and_what_each_company_said_at_the_end(runs: dict[str, Any]) -> None:
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from finbridge_plugin import RunNotes
+
+    for at_first in (True, False):
+        with create_session() as session:
+            run = session.get(DagRun, runs["green"].id)
+            assert run is not None
+            if at_first:
+                run.note = None
+                RunNotes().on_dag_run_running(run, "")
+            else:
+                RunNotes().on_dag_run_success(run, "")
+        with create_session() as session:
+            found = session.get(DagRun, runs["green"].id)
+            assert found is not None
+            note = str(found.note)
+        if at_first:
+            assert note == f"公司 1000、2000 · 会计期间 {PERIOD}"
+        else:
+            first, second = (f"公司 {company} · 会计期间 {PERIOD}: 相符 / agrees" for company in ("1000", "2000"))
+            assert note.startswith(first)
+            assert second in note
 
 
 def test_what_a_red_month_says_begins_with_what_is_wrong() -> None:

@@ -208,3 +208,31 @@ async def test_memory_is_bounded_by_chunks(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(world.hub, "store", counting)
     report = await world.collect()
     assert report.read == 10 and max(sizes) <= 6  # pages of three fill a chunk of four
+
+
+# ---------------------------------------------------------------- a month
+
+
+async def test_a_month_reads_what_is_not_known_and_leaves_the_watermark_where_it_is() -> None:
+    world = World()
+    world.oa.put("1", "100", "提交", "批准")
+    await world.collect()
+    before = world.hub.through
+    world.clock.sleep(60)
+    world.oa.put("2", "100", "提交")
+    asked = []
+    pages = world.oa.changed
+
+    def noted(since: date, until: object, templates: object) -> object:
+        asked.append((since, until))
+        return pages(since, until, templates)  # type: ignore[arg-type]  # as given
+
+    world.oa.changed = noted  # type: ignore[method-assign,assignment]  # a look at what is asked
+    world.clock.sleep(60)
+    since = date(2026, 10, 1)
+    report = await collecting.collect_since(
+        flow=world.flow, hub=world.hub, source=world.oa, translator=world.translator, since=since
+    )
+    assert (report.listed, report.read, report.due) == (2, 1, 1)
+    assert asked == [(since, world.oa.local())], "to the OA's now, never to the month's end"
+    assert world.hub.through == before

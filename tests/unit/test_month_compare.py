@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from finbridge.core.ids import VoucherKind
@@ -14,12 +15,14 @@ from finbridge.core.month import (
     Difference,
     InFinance,
     InRegister,
+    Month,
     SideSum,
     Standing,
     What,
     cut_off,
     end_day,
     first_day,
+    months_asked,
     period_before,
 )
 from finbridge.core.month_compare import Tally, compare, unbalanced
@@ -285,3 +288,15 @@ def test_periods_and_the_cut_off() -> None:
     for text in ("2026-1", "2026-13", "202610", "2026-10-01", ""):
         with pytest.raises(ValueError, match=r"period|isoformat|month"):
             first_day(text)
+
+
+def test_the_months_asked_for() -> None:
+    zones = {"1000": "Asia/Shanghai", "2000": "America/New_York"}
+    moment = datetime(2026, 10, 31, 16, 30, tzinfo=UTC)  # the first of November in Shanghai, still October in New York
+    assert months_asked(zones, "all", None, moment) == [Month("1000", "2026-10"), Month("2000", "2026-09")]
+    assert months_asked(zones, "2000", "2026-05", moment) == [Month("2000", "2026-05")]
+    assert Month("1000", "2026-10").label == "公司 1000 · 会计期间 2026-10"
+    with pytest.raises(ValueError, match="9999"):
+        months_asked(zones, "9999", None, moment)
+    with pytest.raises(ValueError, match="month"):
+        months_asked(zones, "all", "2026-13", moment)

@@ -85,8 +85,7 @@ async def reconcile(*, flow: Flow, hub: MonthHub, ledger: Ledger, month: Month, 
         raise GiveUp("unknown_company", f"流程不服务该公司 / the flow serves no such company: {company}")
     months = hub.months
     number, started_at = await asyncio.to_thread(months.begin, flow.flow_id, company, period, run_id)
-    desk_of = await asyncio.to_thread(lambda: months.desk(flow.flow_id, company, period, started_at))
-    with desk_of as desk:
+    with months.desk(flow.flow_id, company, period, started_at) as desk:
         book = _Book(months, number)
         ids = await asyncio.to_thread(months.document_ids, flow.flow_id, company, period)
         for names in _parts(ids):
