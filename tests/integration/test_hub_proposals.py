@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 
@@ -87,6 +89,48 @@ def test_a_code_releases_exactly_what_it_held(hub_world: World, hub_database: Hu
         [hub_world.flow],
     )
     assert trail == [("01", "li"), ("02", "li"), ("08", "li"), ("10", "li")]
+
+
+def test_a_code_that_comes_while_documents_are_planned_is_not_missed(hub_world: World) -> None:
+    """The codes were read, then somebody loads one, then the plan without it is stored."""
+    hub_world.store(*(document(name, *APPROVED) for name in ("1", "2", "3")))
+    works = hub_world.claim(Stage.PLAN)
+    hub_world.hub.load_codes(hub_world.flow, [row("A", "1")], maker="wang", checker="li")
+    problems = {"1": [lacks("1", "A")], "2": [lacks("2", "B")], "3": [lacks("3", "A", day=date(2020, 1, 1))]}
+
+    def store(works: list[DocumentWork]) -> None:
+        plans = [held_by(work, hub_world.source, problems[work.lease.document_id]) for work in works]
+        assert len(hub_world.hub.save_plans(hub_world.flow, plans)) == len(works)
+
+    store(works)
+    again = hub_world.claim(Stage.PLAN)
+    assert [work.lease.document_id for work in again] == ["1"]
+    store(again)
+    assert hub_world.due() == {}, "one more look, not one after another"
+    assert hub_world.holds("1") == ["unknown_code"]
+
+
+def test_a_load_and_a_plan_at_once_leave_nobody_behind(hub_world: World, hub_database: HubDatabase) -> None:
+    """Whoever is first: the document is looked at again, and neither waits for the other in a circle."""
+    names = [f"{n:02}" for n in range(30)]
+    hub_world.store(*(document(name, *APPROVED) for name in names))
+    works = hub_world.claim(Stage.PLAN)
+    both = threading.Barrier(2)
+
+    def plan() -> None:
+        both.wait()
+        for start in range(0, len(works), 3):
+            plans = [held_by(w, hub_world.source, [lacks(w.lease.document_id, "A")]) for w in works[start : start + 3]]
+            hub_world.hub.save_plans(hub_world.flow, plans)
+
+    def load() -> None:
+        both.wait()
+        hub_world.hub.load_codes(hub_world.flow, [row("A", "1")], maker="wang", checker="li")
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(plan), pool.submit(load)]:
+            done.result(timeout=60)
+    assert [work.lease.document_id for work in hub_world.claim(Stage.PLAN)] == names
 
 
 def test_a_document_that_lacks_two_codes_comes_free_with_the_second(hub_world: World) -> None:

@@ -128,7 +128,7 @@ def check(
         flow=flow,
         translator=translator,
         judge=judge,
-        codes=hub.codes(flow.flow_id),
+        codes=(),
         keep=lambda verdict: hub.store_verdict(flow.flow_id, run_id, verdict),
     )
     while True:
@@ -144,6 +144,7 @@ def _check_batch(bench: Bench, hub: Hub, works: Sequence[DocumentWork]) -> None:
     """Decide on one claimed batch; on any failure its documents are given back, put off."""
     leases = [work.lease for work in works]
     try:
+        bench.codes = hub.codes(bench.flow.flow_id)  # as they stand now: a long run must not hold what came meanwhile
         cases = {work.lease.document_id: decide(bench.flow, work) for work in works}
         crash_point("C3")
         translate_and_judge(bench, cases)

@@ -78,10 +78,13 @@ replaced AS (SELECT * FROM unnest(%(old_companies)s::text[], %(old_targets)s::te
     + sql.SQL(r""",
 concerned AS (
     SELECT n.document_id FROM named n JOIN changed c
-        ON c.table_name = n.table_name AND c.company IN ('', n.company)
-           AND (c.code = n.looked_up OR (n.looked_up LIKE '%%***%%' AND c.code LIKE
-                replace(regexp_replace(n.looked_up, '([\\%%_])', '\\\1', 'g'), '***', '%%')))
+        ON c.table_name = n.table_name AND c.code = n.looked_up AND c.company IN ('', n.company)
            AND (n.reason <> %(unknown)s OR (n.day >= c.valid_from AND (c.valid_to IS NULL OR n.day < c.valid_to)))
+    UNION
+    SELECT n.document_id FROM named n JOIN changed c
+        ON c.table_name = n.table_name AND c.company IN ('', n.company) AND c.code LIKE
+           replace(regexp_replace(n.looked_up, '([\\%%_])', '\\\1', 'g'), '***', '%%')
+    WHERE n.looked_up LIKE '%%***%%'
     UNION
     SELECT document_id FROM named WHERE table_name IS NULL
     UNION
@@ -113,6 +116,16 @@ SELECT table_name AS table, looked_up AS code, company, reason, count(*) AS docu
        sum(amount_minor)::bigint AS amount_minor, count(*) FILTER (WHERE amount_minor IS NULL) AS without_amount,
        min(day) AS first_day, min(opened_at) AS held_since
 FROM each GROUP BY 1, 2, 3, 4 ORDER BY count(*) DESC, 1, 2, 3, 4
+""")
+)
+_OVERTAKEN = (
+    sql.SQL("WITH ")
+    + _NAMED
+    + sql.SQL("""
+SELECT DISTINCT n.document_id FROM named n
+JOIN hub.code_table c ON c.flow_id = %(flow)s AND c.table_name = n.table_name AND c.code = n.looked_up
+     AND c.company IN ('', n.company) AND n.day >= c.valid_from AND (c.valid_to IS NULL OR n.day < c.valid_to)
+WHERE n.document_id = ANY(%(documents)s) AND n.opened_at = now() AND n.reason = %(unknown)s
 """)
 )
 _HELD = {"pattern": HELD_PATTERN, "unknown": UNKNOWN_CODE, "ambiguous": AMBIGUOUS_CODE}
@@ -151,6 +164,20 @@ def check_four_eyes(maker: str, checker: str) -> None:
 def lock_tables(cursor: Cursor, flow_id: str) -> None:
     """One change of a flow's tables at a time; what is read after it is what will be changed."""
     cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"finbridge codes {flow_id}"])
+
+
+def keep_tables(cursor: Cursor, flow_id: str) -> None:
+    """No change of a flow's tables until this transaction ends; before any document is locked."""
+    cursor.execute("SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0))", [f"finbridge codes {flow_id}"])
+
+
+def bring_overtaken(cursor: Cursor, flow_id: str, document_ids: Sequence[str]) -> None:
+    """Documents that this transaction held for a code that was loaded after their codes were read: look again.
+
+    Under `keep_tables`. Each new hold brings one more look at most, so that nothing goes round and round.
+    """
+    found = cursor.execute(_OVERTAKEN, {"flow": flow_id, **_HELD, "documents": list(document_ids)}).fetchall()
+    bring_news(cursor, flow_id, [row[0] for row in found])
 
 
 def merge(cursor: Cursor, flow_id: str, rows: Sequence[CodeRow], *, maker: str, checker: str, reason: str = "") -> int:

@@ -8,11 +8,13 @@ from datetime import date
 
 from psycopg import Cursor, sql
 
+from finbridge.core.codes import UNKNOWN_CODE
 from finbridge.core.fold import EndState
 from finbridge.core.ids import VoucherKind
 from finbridge.core.lifecycle import IN_DOUBT, Signal, VoucherState, step
 from finbridge.core.ports import Lease, Planned
 from finbridge.core.vouchers import Voucher, red_reversal
+from finbridge.hub import codes
 from finbridge.hub.bulk import Columns, arrays
 from finbridge.hub.connections import Connections
 from finbridge.hub.documents import DocumentName, DocumentRow, lock_leased
@@ -46,11 +48,16 @@ Mine = tuple[Planned, DocumentRow]
 
 def save_plans(connections: Connections, flow_id: str, plans: Sequence[Planned]) -> list[Lease]:
     """Store the plans whose leases still hold; their leases end. See `finbridge.core.ports.Hub.save_plans`."""
+    lacking = [plan for plan in plans if any(problem.code == UNKNOWN_CODE for problem in plan.holds)]
     with connections.transaction(effect=True) as cursor:
+        if lacking:
+            codes.keep_tables(cursor, flow_id)
         locked = {document.lease: document for document in lock_leased(cursor, (p.lease for p in plans), flow_id)}
         mine = [(plan, locked[plan.lease]) for plan in plans if plan.lease in locked]
         if mine:
             _Desk(cursor, flow_id, mine).work()
+        if lacking:
+            codes.bring_overtaken(cursor, flow_id, [p.lease.document_id for p in lacking if p.lease in locked])
         return [plan.lease for plan, _ in mine]
 
 
