@@ -131,21 +131,26 @@ def test_open_alarms_stand_on_top_and_those_of_other_flows_do_not(pages: Pages) 
 def test_a_paused_dag_and_a_silent_watcher_show(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     async def state(flows: list[str]) -> AirflowState:
         return AirflowState(
-            paused=frozenset({f"{flows[0]}__wake", "another__wake"}),
+            paused={f"{flows[0]}__wake": True, f"{flows[0]}__sweep": False, "another__wake": True},
             triggerer_at=BEGIN.astimezone(),
             triggerer_healthy=False,
         )
 
     monkeypatch.setattr(today, "airflow_state", state)
     said = pages.read("/today")
-    assert f"已暂停：{pages.world.flow}__wake" in said and "another__wake" not in said and "没有心跳" in said
+    assert (
+        f"已暂停：{pages.world.flow}__wake" in said
+        and "another__wake" not in said
+        and "__sweep" not in said
+        and "没有心跳" in said
+    )
 
 
 async def test_without_airflow_s_database_its_state_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("no metadata database")
 
-    monkeypatch.setattr("airflow.models.dag.DagModel.get_paused_dag_ids", broken)
+    monkeypatch.setattr("airflow.models.dag.DagModel.get_dagmodel", broken)
     assert await airflow_state.airflow_state(["f"]) == AirflowState()
 
 

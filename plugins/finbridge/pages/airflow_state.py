@@ -7,8 +7,8 @@ it then says that this is not known.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -21,9 +21,9 @@ KINDS = ("wake", "sweep", "monthly", "manual")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AirflowState:
-    """``paused``: DAG ids, None where it is not known. ``triggerer_at``: last heartbeat of the watcher's process."""
+    """``paused`` by DAG id, of those that Airflow knows. ``triggerer_at``: last heartbeat of the watcher's process."""
 
-    paused: frozenset[str] | None = None
+    paused: Mapping[str, bool] = field(default_factory=dict)
     triggerer_at: datetime | None = None
     triggerer_healthy: bool | None = None
 
@@ -38,11 +38,11 @@ def _state(dag_ids: list[str]) -> AirflowState:
     from airflow.models.dag import DagModel
 
     try:
-        paused = DagModel.get_paused_dag_ids(dag_ids)
+        found = {dag_id: DagModel.get_dagmodel(dag_id) for dag_id in dag_ids}
         triggerer: dict[str, Any] = get_airflow_health()["triggerer"]
         beat = triggerer.get("latest_triggerer_heartbeat")
         return AirflowState(
-            paused=frozenset(paused),
+            paused={dag_id: bool(dag.is_paused) for dag_id, dag in found.items() if dag is not None},
             triggerer_at=datetime.fromisoformat(beat) if beat else None,
             triggerer_healthy=triggerer.get("status") == "healthy" if triggerer.get("status") else None,
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 _GAP = 0.18  # of a bar's step
+_FEW = 16  # no bar is wider than this part of the whole, however few there are
 _LETTER = 7.0  # the width of a letter of a label, with its share of the gap to the next label
 _MOST = 1e15  # beyond any count or amount, and far from where sums of lengths lose their meaning
 _UNWRITABLE = re.compile("[^\\t\\n\\u0020-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
@@ -156,14 +157,14 @@ def _rectangles(bars: Sequence[Bar], top: float, frame: Frame, ground: float = 0
     if not bars:
         return
     step = frame.inner_width / len(bars)
-    wide = step * (1 - _GAP)
+    wide = min(step * (1 - _GAP), frame.inner_width / _FEW)
     for number, bar in enumerate(bars):
         length = frame.inner_height * min(1.0, finite(bar.value) / top) if top else 0.0
         if bar.value is None or not (length or ground):
             continue
         shown = Bar(bar.value, bar.label, bar.says, bar.tone if length else "ground")
         high = max(length, ground)
-        yield _rectangle(frame.left + number * step + step * _GAP / 2, frame.base - high, wide, high, shown)
+        yield _rectangle(frame.left + (number + 0.5) * step - wide / 2, frame.base - high, wide, high, shown)
 
 
 def _rectangle(x: float, y: float, width: float, height: float, bar: Bar) -> Markup:

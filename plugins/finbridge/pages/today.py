@@ -269,14 +269,17 @@ def duration(language: Language, seconds: float) -> str:
 
 def signs(reader: Reader, found: Today, state: AirflowState) -> list[dict[str, Any]]:
     """By flow: when a run began and when the OA was read through, which DAGs are paused, whether the watcher lives."""
-    return [
-        {
-            **row,
-            "zone": reader.zone(row["flow_id"]),
-            "paused": sorted(dag_id for dag_id in state.paused or () if dag_id.startswith(f"{row['flow_id']}__")),
-            "known": state.paused is not None,
-            "watcher_at": state.triggerer_at,
-            "watcher_healthy": state.triggerer_healthy,
-        }
-        for row in found.signs
-    ]
+    told = []
+    for row in found.signs:
+        dags = {dag_id: paused for dag_id, paused in state.paused.items() if dag_id.startswith(f"{row['flow_id']}__")}
+        told.append(
+            {
+                **row,
+                "zone": reader.zone(row["flow_id"]),
+                "known": bool(dags),
+                "paused": sorted(dag_id for dag_id, paused in dags.items() if paused),
+                "watcher_at": state.triggerer_at,
+                "watcher_healthy": state.triggerer_healthy,
+            }
+        )
+    return told
