@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from finbridge.core.errors import GiveUp
 from finbridge.core.preview import MOST_DOCUMENTS, Asked
-from finbridge.flows.manual_form import LONGEST_NUMBER, parse_form, parse_numbers
+from finbridge.flows.manual_form import FORM_ERRORS, LONGEST_NUMBER, parse_form, parse_numbers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,6 +92,7 @@ def test_what_is_wrong_is_named(form: dict[str, Any], code: str) -> None:
     with pytest.raises(GiveUp) as caught:
         parse_form(form, COMPANIES)
     assert caught.value.code == code
+    assert code in FORM_ERRORS
 
 
 def test_what_is_right_is_taken() -> None:

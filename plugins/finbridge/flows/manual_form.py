@@ -16,6 +16,21 @@ SINCE, UNTIL = "approved_from", "approved_to"
 #: One a line, or separated by commas as people type them in either language.
 _SEPARATORS = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029,;\uff0c\u3001\uff1b]+")
 _CONTROLS = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]+")
+#: What only the person who filled in the form can mend.
+FORM_ERRORS = frozenset(
+    {
+        "live_not_boolean",
+        "reason_missing",
+        "reason_too_long",
+        "both_asked",
+        "nothing_asked",
+        "number_too_long",
+        "window_too_large",
+        "window_backwards",
+        "window_incomplete",
+        "unknown_company",
+    }
+)
 #: No OA numbers its documents longer than this.
 LONGEST_NUMBER = 200
 LONGEST_REASON = 500

@@ -76,8 +76,8 @@ def form(flow: Flow) -> dict[str, Param]:
             description="单据编号或 OA 流程编号（requestid），每行一个或用逗号分隔 · "
             "business numbers or request ids, one a line or separated by commas",
         ),
-        "approved_from": _day("审批日期（起）/ approved from", "或按审批日期选择：起始日 · or a window: its first day"),
-        "approved_to": _day("审批日期（止）/ approved to", "结束日（含）· its last day, included"),
+        "approved_from": _day("审批起始日 / approved from", "或按审批日期选择：起始日 · or a window: its first day"),
+        "approved_to": _day("审批截止日 / approved to", "结束日（含）· its last day, included"),
         "company": Param(
             None,
             type=["null", "string"],

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
 
-from finbridge.core.errors import GiveUp, NeedsHuman
+from finbridge.core.errors import GiveUp
 from finbridge.core.preview import Asked
 from finbridge.systems.links import MANUAL_LINKS
 from finbridge.systems.operators import FlowOperator, OpenFlow, run_async
 from finbridge.systems.pausing import NOTE_KEY
+from finbridge.tasks.alarms import AlreadyTold
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -33,9 +35,7 @@ class AskOperator(FlowOperator):
 
     def work(self, flow: OpenFlow) -> dict[str, int]:
         """Read, then note."""
-        from finbridge.flows.manual_form import parse_form
-
-        asked = parse_form(flow.context["params"], flow.flow.companies)
+        asked = form_of(flow)
         flow.hub.manual_runs.begin(
             run_id=flow.run_id,
             flow_id=self.flow_id,
@@ -67,7 +67,8 @@ class LookOperator(FlowOperator):
     def work(self, flow: OpenFlow) -> dict[str, int]:
         """Look; a dry run goes on with what shows it."""
         run, asked = run_of(flow)
-        note = run_async(_act(flow, run, asked) if asked.live else _preview(flow, asked))
+        with told_to_the_person():
+            note = run_async(_act(flow, run, asked) if asked.live else _preview(flow, asked))
         if asked.live:
             return note
         self.log.info("试算，不执行 / a dry run: %s", note)
@@ -151,6 +152,27 @@ async def _standing(flow: OpenFlow) -> list[dict[str, Any]]:
     return rows
 
 
+@contextmanager
+def told_to_the_person() -> Iterator[None]:
+    """What is wrong with a form is read by whoever filled it in: the task is red, and nobody else is alarmed."""
+    from finbridge.flows.manual_form import FORM_ERRORS
+
+    try:
+        yield
+    except GiveUp as error:
+        if error.code not in FORM_ERRORS:
+            raise
+        raise AirflowFailException(f"{error.code}: {error.staff}") from AlreadyTold(error.code, error.staff)
+
+
+def form_of(flow: OpenFlow) -> Asked:
+    """The form, read strictly."""
+    from finbridge.flows.manual_form import parse_form
+
+    with told_to_the_person():
+        return parse_form(flow.context["params"], flow.flow.companies)
+
+
 def run_of(flow: OpenFlow) -> tuple[Mapping[str, Any], Asked]:
     """The run as its first task noted it.
 
@@ -190,6 +212,5 @@ def unfinished(left: Sequence[Mapping[str, Any]], link: str) -> Exception:
         f"({stand}): {len(names)}. {link}"
     )
     failure = AirflowFailException(text)
-    companies = tuple(sorted({row["company"] for row in left if row["company"]}))
-    failure.__cause__ = NeedsHuman("manual_run_unfinished", text, companies=companies)
+    failure.__cause__ = AlreadyTold("manual_run_unfinished", text)
     return failure
