@@ -29,6 +29,7 @@ MODULES = [
     "finbridge.systems.tryton.operators",
     "finbridge.systems.journal.operators",
     "finbridge.tasks.operators",
+    "finbridge.tasks.manual_operators",
 ]
 MAX_EXECUTE_LINES = 15
 MAX_XCOM_BYTES = 2048
