@@ -101,8 +101,7 @@ def check_connections_dag() -> DAG:
     with DAG(
         dag_id=DAG_ID,
         schedule=CronTriggerTimetable("0 6 * * *", timezone="Asia/Shanghai"),
-        start_date=datetime(2026, 1, 1, tzinfo=UTC),
-        catchup=False,
+        catchup=False,  # and no start date: else the tick before the very first start would run at once
         max_active_runs=1,
         dagrun_timeout=timedelta(minutes=15),
         default_args={**task_defaults(), "execution_timeout": timedelta(minutes=5)},

@@ -147,8 +147,7 @@ def housekeeping_dag() -> DAG:
     with DAG(
         dag_id=DAG_ID,
         schedule=CronTriggerTimetable("0 3 * * *", timezone="Asia/Shanghai"),
-        start_date=datetime(2026, 1, 1, tzinfo=UTC),
-        catchup=False,
+        catchup=False,  # and no start date: else the tick before the very first start would run at once
         max_active_runs=1,
         dagrun_timeout=timedelta(hours=1),
         default_args={**task_defaults(), "execution_timeout": timedelta(minutes=30)},
