@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 
 import pytest
 from finbridge.core.documents import DocumentRef, LogRow, SourceDocument
-from finbridge.core.errors import GiveUp
+from finbridge.core.errors import GiveUp, NeedsHuman
 from finbridge.core.flow import Flow, MonthRule
 from finbridge.systems.weaver.waiting import Memory, in_approval, still_waiting
 
@@ -43,6 +43,8 @@ class Board(FakeOa):
 
     async def read(self, document_ids: Sequence[str]) -> dict[str, SourceDocument | None]:
         self.reads.update(document_ids)
+        if self.poison & set(document_ids):
+            raise NeedsHuman("wire_shape", "无法读取 / cannot be read")
         for name in document_ids:
             if name in self.moves_when_read:
                 self.stand(name, self.moves_when_read.pop(name), minute=1)
@@ -104,6 +106,14 @@ async def test_a_document_that_moves_while_it_is_read_teaches_no_wrong_name(oa: 
     oa.stand("1", "2")
     oa.stand("2", "2")
     oa.moves_when_read = {"1": "5"}
+    assert await ask(oa, flow) == ["2"]
+
+
+async def test_a_document_that_cannot_be_read_keeps_nobody_waiting(oa: Board, flow: Flow) -> None:
+    oa.stand("1", "2")
+    oa.stand("2", "2")
+    oa.stand("3", "5")
+    oa.poison = {"1", "3"}
     assert await ask(oa, flow) == ["2"]
 
 

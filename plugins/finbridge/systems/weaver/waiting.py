@@ -40,7 +40,7 @@ class Memory:
     """What was learned while asking: names of nodes, and answers about documents that have not moved since."""
 
     names: dict[_Node, str] = field(default_factory=dict)
-    answers: dict[tuple[str, str], bool] = field(default_factory=dict)  # by document and stamp
+    answers: dict[tuple[str, str, str], bool] = field(default_factory=dict)  # by question, document and stamp
 
 
 async def still_waiting(
@@ -81,6 +81,7 @@ async def in_approval(source: Board, flow: Flow, company: str, period: str, memo
 
     return await _standing_at(
         source,
+        about=f"{company} {period}",
         since=first_day(period),
         until=await source.now(),
         templates=flow.templates,
@@ -99,6 +100,7 @@ async def _standing_at(
     nodes: Sequence[str],
     memory: Memory,
     concerns: Concerns | None = None,
+    about: str = "",
 ) -> list[str]:
     refs: dict[str, DocumentRef] = {}
     async for page in source.unfinished(since, until, templates):
@@ -117,7 +119,12 @@ async def _standing_at(
             unsure += mine
         elif name in nodes:
             waiting += [ref.document_id for ref in mine]
-    waiting += await _answered(source, unsure, nodes, memory, concerns)
+    asked_of = {(about, ref.document_id, ref.stamp): ref for ref in unsure}
+    fresh = [ref for asked, ref in asked_of.items() if asked not in memory.answers or not _node_of("", ref.stamp)[1]]
+    for chunk in _chunks(fresh):
+        answers = await _read(source, chunk, nodes, concerns)
+        memory.answers |= {(about, ref.document_id, ref.stamp): answers[ref.document_id] for ref in chunk}
+    waiting += [ref.document_id for asked, ref in asked_of.items() if memory.answers[asked]]
     return sorted(waiting)
 
 
@@ -132,7 +139,7 @@ async def _name_of(source: Source, node: _Node, refs: Sequence[DocumentRef], mem
         return None
     if node not in memory.names:
         for ref in refs[:_SAMPLES]:
-            document = (await source.read([ref.document_id]))[ref.document_id]
+            document = (await _documents(source, [ref])).get(ref.document_id)
             if document is not None:
                 memory.names[_node_of(document.template, document.stamp)] = document.node
             if node in memory.names:
@@ -140,21 +147,23 @@ async def _name_of(source: Source, node: _Node, refs: Sequence[DocumentRef], mem
     return memory.names.get(node)
 
 
-async def _answered(
-    source: Source, refs: Sequence[DocumentRef], nodes: Sequence[str], memory: Memory, concerns: Concerns | None
-) -> list[str]:
-    """Those that wait, by reading each as it stands once."""
-    fresh = [
-        ref for ref in refs if not _node_of("", ref.stamp)[1] or (ref.document_id, ref.stamp) not in memory.answers
-    ]
-    for chunk in _chunks(fresh):
-        found = await source.read([ref.document_id for ref in chunk])
-        for ref in chunk:
-            document = found.get(ref.document_id)
-            stands = document is not None and document.node in nodes
-            answer = stands and (concerns is None or (document is not None and concerns(document)))
-            memory.answers[ref.document_id, ref.stamp] = answer
-    return [ref.document_id for ref in refs if memory.answers[ref.document_id, ref.stamp]]
+async def _read(
+    source: Source, refs: Sequence[DocumentRef], nodes: Sequence[str], concerns: Concerns | None
+) -> dict[str, bool]:
+    """Whether each stands where it should not, and concerns whoever asks."""
+    found = await _documents(source, refs)
+    return {
+        name: document is not None and document.node in nodes and (concerns is None or concerns(document))
+        for name, document in ((ref.document_id, found.get(ref.document_id)) for ref in refs)
+    }
+
+
+async def _documents(source: Source, refs: Sequence[DocumentRef]) -> dict[str, SourceDocument | None]:
+    """Documents whole. One that cannot be read keeps nobody waiting: it is collected with its reason."""
+    from finbridge.flows.collecting import read_documents
+
+    found, _ = await read_documents(source, [ref.document_id for ref in refs])
+    return found
 
 
 def _chunks(refs: Sequence[DocumentRef]) -> Iterable[Sequence[DocumentRef]]:
