@@ -225,6 +225,39 @@ def test_an_edited_held_document_is_released_by_a_live_run(claim_world: ClaimWor
     claim_world.assert_posted_once([name])
 
 
+def test_a_recalled_document_is_reversed_by_a_live_run_and_then_left_alone(claim_world: ClaimWorld) -> None:
+    (name,) = claim_world.impose([claim()])
+    claim_world.settle([name])
+    claim_world.impose([{"request_id": name, "log": [row("起草", "撤回", "11:00:00")], "node": "起草"}])
+    _, previews = run_live(claim_world, name)
+    assert previews[name].verdict is V.NOTHING_TO_DO and unfinished(list(previews.values())) == []
+    assert [voucher["state"] for voucher in previews[name].vouchers] == ["reversed", "posted"]
+    assert [entry["kind"] for entry in claim_world.vouchers(name)] == ["expense", "reversal"]
+    counts, _ = run_live(claim_world, name)
+    assert (counts["stored"], counts["looked_again"]) == (0, 0)
+
+
+def test_what_finance_rejected_is_sent_again_when_a_person_asks(claim_world: ClaimWorld) -> None:
+    (name,) = claim_world.impose([claim()])
+    with claim_world.finance.faults({"endpoint": "post", "fault": "rejected", "code": "vendor_blocked"}):
+        claim_world.settle([name])
+    shown = run_dry(claim_world, name)[name]
+    assert (shown.verdict, [p.code for p in shown.problems]) == (V.WOULD_POST, ["rejected"])
+    counts, previews = run_live(claim_world, name)
+    assert counts["looked_again"] == 1 and previews[name].verdict is V.POSTED
+    assert len(claim_world.vouchers(name)) == 1
+
+
+def test_a_number_is_compared_whole_and_may_stand_on_two_documents(claim_world: ClaimWorld) -> None:
+    one, ten, twin, digits = claim(djbh="N-1"), claim(djbh="N-10"), claim(djbh="N-1"), claim(djbh="20261122001")
+    first, other, second, numeric = claim_world.impose([one, ten, twin, digits])
+    found = run_dry(claim_world, "N-1", "N-", "20261122001", first)
+    assert set(found) == {first, second, "N-", numeric} and other not in found
+    assert found["N-"].verdict is V.NOT_FOUND
+    claim_world.settle([first, other, second, numeric])
+    assert set(run_dry(claim_world, "N-1", "N-", "20261122001")) == {first, second, "N-", numeric}
+
+
 def test_a_window_is_the_documents_approved_in_it(claim_world: ClaimWorld) -> None:
     def approved(day: str, company: str = "1000") -> dict[str, Any]:
         item = claim(gsdm=company)

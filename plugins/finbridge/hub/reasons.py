@@ -24,6 +24,9 @@ REASONS: dict[str, Reason] = {
     "unknown_company": Reason("公司未登记", "company is not served by the flow", "it"),
     "unknown_log_entry": Reason("审批记录无法识别，请补充规则", "approval log entry not known: add a rule", "it"),
     "document_gone": Reason("单据在 OA 中已不存在", "the document is gone from the OA", "finance"),
+    "broken_batch_rule": Reason(
+        "批次规则不通过，本批不过账", "a batch rule is broken: nothing of the batch is posted", "it"
+    ),
     # rules of the suites and of the mapping
     "ambiguous_code": Reason("对照表有重叠的行", "two rows of the code table are valid at once", "finance"),
     "required_missing": Reason("必填项为空", "a required field is empty", "submitter"),
