@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import urllib.error
@@ -91,14 +92,14 @@ class AirflowApi:
         found: dict[str, Any] = self.must("GET", f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}")
         return found
 
-    def ended(self, dag_id: str, run_id: str, seconds: float) -> dict[str, Any]:
-        """Wait until a run is green or red; the run as it is when the time is over."""
+    async def ended(self, dag_id: str, run_id: str, seconds: float) -> dict[str, Any]:
+        """Wait until a run is green or red; the run as it is when the time is over. No thread waits: Ctrl-C ends it."""
         until = time.monotonic() + seconds
         while True:
-            found = self.run(dag_id, run_id)
+            found = await asyncio.to_thread(self.run, dag_id, run_id)
             if found["state"] in _ENDED or time.monotonic() > until:
                 return found
-            time.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_LOOK_SECONDS)
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """The task instances of a run."""

@@ -24,10 +24,9 @@ from tools.demo.stack import Stack
 BEFORE = 3  # claims approved just before a kill
 DEAD = 3  # claims approved while the process is dead
 PER_KILL = BEFORE + DEAD
-LIMIT_SECONDS = 150.0
+LIMIT_SECONDS = 300.0
 _POLL_SECONDS = 0.1
 _SPOT_SECONDS = 0.01
-_ATTEMPTS = 5
 _WORKER_TITLE = "airflow worker -- LocalExecutor: "
 _IDLE = "<idle>"
 _HEARTBEATS = {
@@ -124,7 +123,7 @@ class Kills:
     async def _one(self, play: Play, name: str, claims: Sequence[Document]) -> Killed:
         await play.approve(claims[:BEFORE])
         victim = _victim(self.stack, name)
-        pid = await asyncio.to_thread(victim.kill)
+        pid = await self._dead(victim, name)
         begin = time.monotonic()
         meanwhile = asyncio.create_task(play.approve(claims[BEFORE:]))
         if not victim.others_answer:  # people stand before a dead screen until it is back
@@ -144,6 +143,16 @@ class Kills:
             back_seconds=back_seconds,
             settled_seconds=time.monotonic() - begin if settled else None,
         )
+
+    async def _dead(self, victim: Victim, name: str) -> int:
+        """Kill, waiting until there is something to kill."""
+        until = time.monotonic() + self.limit_seconds
+        while time.monotonic() < until:
+            pid = await asyncio.to_thread(victim.kill)
+            if pid:
+                return pid
+            await asyncio.sleep(_SPOT_SECONDS)
+        raise NotKilled(f"{name}: there was nothing to kill")
 
 
 async def _until(reached: Callable[[], bool], seconds: float) -> bool:
@@ -173,7 +182,7 @@ class Victim:
         self.stack = stack
 
     def kill(self) -> int:
-        """SIGKILL; returns the process id that died."""
+        """SIGKILL; returns the process id that died, 0 where there is nothing to kill just now."""
         raise NotImplementedError
 
     def revive(self) -> None:
@@ -222,26 +231,15 @@ class _TaskWorker(Victim):
         self._task = ""
 
     def kill(self) -> int:
-        for _ in range(_ATTEMPTS):
-            process, task = self._busy()
-            os.kill(process.pid, signal.SIGKILL)
-            if self._state(task) == "running":  # it had not just ended by itself
-                self._task = task
-                return process.pid
-        raise NotKilled("each worker that was killed had just ended its task")
-
-    def _busy(self) -> tuple[psutil.Process, str]:
-        scheduler = psutil.Process(self.stack.airflow_up.pid("scheduler"))
-        until = time.monotonic() + LIMIT_SECONDS
-        while time.monotonic() < until:
-            for child in scheduler.children():
-                with suppress(psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied):
-                    title = " ".join(child.cmdline())
-                    task = title.partition(_WORKER_TITLE)[2].strip()
-                    if task and task != _IDLE and self._state(task) == "running":
-                        return child, task
-            time.sleep(_SPOT_SECONDS)
-        raise NotKilled("no worker ran a task")
+        for child in psutil.Process(self.stack.airflow_up.pid("scheduler")).children():
+            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied):
+                task = " ".join(child.cmdline()).partition(_WORKER_TITLE)[2].strip()
+                if task and task != _IDLE and self._state(task) == "running":
+                    os.kill(child.pid, signal.SIGKILL)
+                    if self._state(task) == "running":  # it had not just ended by itself
+                        self._task = task
+                        return child.pid
+        return 0
 
     def lives(self) -> bool:
         """The other workers go on at once; the executor forks anew when it needs more."""

@@ -106,7 +106,7 @@ async def _run(stack: Stack, play: Play, api: AirflowApi, shown: ManualShown, *,
     begin = time.monotonic()
     conf = {"document_numbers": "\n".join(_numbers(shown, live=live)), "live": live, "reason": REASON if live else None}
     run_id = await asyncio.to_thread(api.trigger, DAG_ID, conf)
-    found = await asyncio.to_thread(api.ended, DAG_ID, run_id, LIMIT_SECONDS)
+    found = await api.ended(DAG_ID, run_id, LIMIT_SECONDS)
     seconds = time.monotonic() - begin
     changed = await gained(stack, play.journal, before)
     return ManualRun(

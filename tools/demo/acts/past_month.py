@@ -68,11 +68,11 @@ async def past_month(stack: Stack, clock: Clock, month: Month, journal: OaJourna
     api = await asyncio.to_thread(engineer_of, stack)
     title = f"past month {month.period}: {len(month.documents)} documents by {DAG_ID}"
     async with clock.phase("past month", title):
-        await asyncio.to_thread(_load, stack, clock, api, shown)
+        await _load(stack, clock, api, shown)
     companies = ", ".join(month.companies)
     async with clock.phase("past month again", f"the same month once more, for each of the companies {companies}"):
         before = await standing(stack, journal)
-        shown.again = await asyncio.to_thread(_again, api, month)
+        shown.again = await _again(api, month)
         shown.changed = await gained(stack, journal, before)
         clock.say(f"second runs: {', '.join(shown.again)}; {shown.changed}")
     freed = await asyncio.to_thread(api.unpause, "%")
@@ -81,19 +81,24 @@ async def past_month(stack: Stack, clock: Clock, month: Month, journal: OaJourna
     return shown
 
 
-def _load(stack: Stack, clock: Clock, api: AirflowApi, shown: MonthShown) -> None:
-    paused = api.dags()
+async def _load(stack: Stack, clock: Clock, api: AirflowApi, shown: MonthShown) -> None:
+    paused = await asyncio.to_thread(api.dags)
     clock.say(f"all {len(paused)} DAGs are paused: {all(paused.values())}; the watcher has taken no document yet")
     if not all(paused.values()):
         shown.failures.append("not every DAG was paused before the month")
     begin = time.monotonic()
-    run_id = _begin(api, clock, shown.month)
-    run = api.ended(DAG_ID, run_id, LIMIT_SECONDS)
+    run_id = await _begin(api, clock, shown.month)
+    run = await api.ended(DAG_ID, run_id, LIMIT_SECONDS)
     shown.seconds = time.monotonic() - begin
-    shown.tasks = [_task(task) for task in api.tasks(DAG_ID, run_id)]
+    shown.tasks = [_task(task) for task in await asyncio.to_thread(api.tasks, DAG_ID, run_id)]
+    await asyncio.to_thread(_read, stack, clock, shown, run_id, str(run["state"]))
+
+
+def _read(stack: Stack, clock: Clock, shown: MonthShown, run_id: str, state: str) -> None:
+    """What the hub and the ledger say about the month."""
     with stack.open_hub() as hub:
         for company in shown.month.companies:
-            one = CompanyMonth(company=company, state=str(run["state"]), **_said(hub, company, run_id))
+            one = CompanyMonth(company=company, state=state, **_said(hub, company, run_id))
             shown.companies.append(one)
             clock.say(
                 f"company {company} · period {shown.month.period}: {one.state}, {one.unexplained} unexplained, "
@@ -102,29 +107,32 @@ def _load(stack: Stack, clock: Clock, api: AirflowApi, shown: MonthShown) -> Non
     shown.ledger = in_ledger(stack, shown.month.period)
 
 
-def _begin(api: AirflowApi, clock: Clock, month: Month) -> str:
+async def _begin(api: AirflowApi, clock: Clock, month: Month) -> str:
     """Unpause the DAG; the run that Airflow starts for the month, or one of our own where none is due yet."""
-    due = api.must("GET", f"/api/v2/dags/{DAG_ID}")["next_dagrun_run_after"]
+    due = (await asyncio.to_thread(api.must, "GET", f"/api/v2/dags/{DAG_ID}"))["next_dagrun_run_after"]
     moment = datetime.fromisoformat(due) if due else None
-    api.pause(DAG_ID, False)
+    await asyncio.to_thread(api.pause, DAG_ID, False)
     if moment is None or moment > datetime.now(UTC) or period_before(moment.astimezone(_ZONE).date()) != month.period:
-        run_id = api.trigger(DAG_ID, {"company": EVERY_COMPANY, "period": month.period})
+        conf = {"company": EVERY_COMPANY, "period": month.period}
+        run_id = await asyncio.to_thread(api.trigger, DAG_ID, conf)
         clock.say(f"{DAG_ID} unpaused and started by hand: {run_id}")
         return run_id
     until = time.monotonic() + _BEGINS_WITHIN_SECONDS
     while time.monotonic() < until:
-        runs = api.must("GET", f"/api/v2/dags/{DAG_ID}/dagRuns?limit=10")["dag_runs"]
+        path = f"/api/v2/dags/{DAG_ID}/dagRuns?limit=10"
+        runs = (await asyncio.to_thread(api.must, "GET", path))["dag_runs"]
         if runs:
             clock.say(f"{DAG_ID} unpaused; Airflow starts the run that is due: {runs[0]['dag_run_id']}")
             return str(runs[0]["dag_run_id"])
-        time.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_LOOK_SECONDS)
     raise ApiRefused(f"{DAG_ID} was due at {due}, and no run began")
 
 
-def _again(api: AirflowApi, month: Month) -> list[str]:
+async def _again(api: AirflowApi, month: Month) -> list[str]:
     """One more run for each company, beside each other; how they ended."""
-    runs = [api.trigger(DAG_ID, {"company": company, "period": month.period}) for company in month.companies]
-    return [str(api.ended(DAG_ID, run_id, LIMIT_SECONDS)["state"]) for run_id in runs]
+    asked = [{"company": company, "period": month.period} for company in month.companies]
+    runs = [await asyncio.to_thread(api.trigger, DAG_ID, conf) for conf in asked]
+    return [str((await api.ended(DAG_ID, run_id, LIMIT_SECONDS))["state"]) for run_id in runs]
 
 
 def _task(task: Mapping[str, Any]) -> tuple[str, float]:
