@@ -6,10 +6,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
+from uuid import uuid4
 
 import psycopg
 import pytest
 from finbridge.core.codes import (
+    HELD_WORDS,
     ChangeKind,
     MasterKind,
     MasterRecord,
@@ -23,6 +25,8 @@ from finbridge.core.outcomes import Rejected
 from finbridge.core.ports import CodeRow, DocumentWork, Planned, Problem, Stage
 from finbridge.hub import PostgresHub
 from finbridge.hub.proposals import ChangedMeanwhileError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.hub_fixtures import HubDatabase
 from tests.hub_world import APPROVED, World, document, held, planned
@@ -39,8 +43,7 @@ def row(code: str, target: str, *, start: date = NEW_YEAR, end: date | None = No
 
 def lacks(name: str, code: str, *, company: str = "1000", day: date = DAY, reason: str = "unknown_code") -> Problem:
     """A hold as the mapping words it."""
-    words = "not in the code table" if reason == "unknown_code" else "two rows of the code table are valid at once"
-    detail = f"费用明细·account 行/row 12: 对照表 / {words}: {lookup_detail(TABLE, code, company, day)}"
+    detail = f"费用明细·account 行/row 12: {HELD_WORDS[reason]}{lookup_detail(TABLE, code, company, day)}"
     return Problem(document_id=name, code=reason, field="lines.account", detail=detail)
 
 
@@ -204,6 +207,39 @@ def test_missing_codes_are_counted_with_sum_and_oldest_day(hub_world: World) -> 
         (TABLE, "A", "2000", "ambiguous_code", 1, 70, 0, DAY),
         (TABLE, "B,x, company y", "1000", "unknown_code", 1, 2_500, 0, DAY),
     ]
+
+
+CODE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=30) | (
+    st.sampled_from(
+        [
+            "a, company 1000",
+            "x, date 2026-01-01",
+            "table t, code c, company 1, date 2026-01-01",
+            HELD_WORDS["unknown_code"] + lookup_detail("t", "c", "1", DAY),
+            "%_\\",
+            ", code ",
+            ", company ",
+        ]
+    )
+)
+
+
+@given(codes=st.lists(CODE, min_size=1, max_size=40, unique=True), data=st.data())
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_held_code_is_understood_and_released(
+    codes: list[str], data: st.DataObject, hub: PostgresHub, request: pytest.FixtureRequest
+) -> None:
+    """Whatever a code looks like: the hub reads it out of the hold, and loading it releases that document alone."""
+    world = World(hub, flow=f"{request.node.name} {uuid4()}")
+    names = {f"{n:03}": code for n, code in enumerate(codes)}
+    world.store(*(document(name, *APPROVED) for name in names))
+    world.check(held([lacks(name, code) for name, code in names.items()]))
+    assert {(m.code, m.company, m.documents) for m in hub.proposals.missing(world.flow)} == {
+        (code, "1000", 1) for code in codes
+    }
+    name = data.draw(st.sampled_from(sorted(names)))
+    hub.load_codes(world.flow, [row(names[name], "1")], maker="wang", checker="li")
+    assert [work.lease.document_id for work in world.claim(Stage.PLAN)] == [name]
 
 
 # ---------------------------------------------------------------- proposals

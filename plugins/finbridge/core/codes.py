@@ -1,7 +1,7 @@
 """Code tables 对照表 as people change them: rows with maker and checker, differences, proposals, master data.
 
-Shapes and pure functions alone. A hold for a code that no table has is told by `lookup_detail` and understood by
-`HELD_PATTERN`: both stand here so that they cannot part.
+Shapes and pure functions alone. A hold for a code that was looked up in vain ends with the words of `HELD_WORDS` and
+`lookup_detail`; the hub finds by that text what a loaded code may release.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import Any, Protocol
 
 from finbridge.core.ports import CodeRow
 
-#: Groups: table, code, company, day. The code may hold anything, the other three hold no comma.
-HELD_PATTERN = (
-    r"(?:not in the code table|rows of the code table are valid at once): "
-    r"table ([^,]*), code (.*), company ([^,]*), date (\d{4}-\d{2}-\d{2})$"
-)
 UNKNOWN_CODE = "unknown_code"
 AMBIGUOUS_CODE = "ambiguous_code"
+#: By reason code: what stands before `lookup_detail`, in Chinese and English.
+HELD_WORDS = {
+    UNKNOWN_CODE: "对照表没有这个代码 / not in the code table: ",
+    AMBIGUOUS_CODE: "对照表有重叠的行 / two rows of the code table are valid at once: ",
+}
 
 #: (table, company, code, first day)
 CodeKey = tuple[str, str, str, date]
 
 
 def lookup_detail(table: str, code: str, company: str, day: date) -> str:
-    """The end of a hold's detail that names what was looked up in vain."""
+    """The end of a hold's detail that names what was looked up in vain. Only the code may hold a comma."""
     return f"table {table}, code {code}, company {company}, date {day.isoformat()}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from finbridge.core.codes import lookup_detail
+from finbridge.core.codes import AMBIGUOUS_CODE, HELD_WORDS, UNKNOWN_CODE, lookup_detail
 from finbridge.core.ports import Problem
 from finbridge.mapping.codes import CodeRange
 from finbridge.mapping.fieldtypes import mistake
@@ -15,8 +15,6 @@ from finbridge.mapping.scope import Scope
 from finbridge.mapping.sqltext import NO_TEXT, UNIT, case, create, quote, select
 
 _ROWS_SHOWN = 5
-_UNKNOWN = "unknown_code: 对照表没有这个代码 / not in the code table: "
-_AMBIGUOUS = "ambiguous_code: 对照表有重叠的行 / two rows of the code table are valid at once: "
 #: What can be wrong with a voucher as a whole.
 FAULTS = {
     "incomplete_voucher": "分录缺科目或金额,或缺日期 / a line lacks account or amount, or a date is missing",
@@ -56,7 +54,8 @@ class Mistake:
             (table, found) == (self.table, code) and owner in ("", company) and start <= on < end
             for table, owner, found, _, start, end, _ in disputed
         )
-        return f"{_AMBIGUOUS if twice else _UNKNOWN}{lookup_detail(self.table, code, company, on)}"
+        reason = AMBIGUOUS_CODE if twice else UNKNOWN_CODE
+        return f"{reason}: {HELD_WORDS[reason]}{lookup_detail(self.table, code, company, on)}"
 
 
 def fault_problem(document_id: str, kind: str, fault: str) -> Problem:
