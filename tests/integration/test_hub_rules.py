@@ -205,6 +205,9 @@ def test_runs_are_noted(hub: PostgresHub, hub_world: World, hub_database: HubDat
         hub_database.name, "SELECT kind, note, closed_at IS NOT NULL FROM hub.run WHERE flow_id = %s", [flow]
     )
     assert rows == [("wake", {"posted": 3, "说明": "好"}, True)]
+    hub.close_run(f"{flow}-1", {"posted": 4, "held": 1})
+    note = hub_database.server.execute(hub_database.name, "SELECT note FROM hub.run WHERE flow_id = %s", [flow])
+    assert note == [({"posted": 4, "说明": "好", "held": 1},)], "what another part of the run said stays"
 
 
 def test_reports_come_page_by_page(hub_world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,8 +94,7 @@ class CollectMonthOperator(MonthOperator):
 
     def work(self, flow: OpenFlow) -> dict[str, int]:
         """Collect; then count what was approved in the month."""
-        if flow.context["ti"].map_index in (-1, 0):
-            flow.hub.open_run(self.flow_id, flow.run_id, self.dag_id.rpartition("__")[2])
+        flow.hub.open_run(self.flow_id, flow.run_id, self.dag_id.rpartition("__")[2])
         note = run_async(_collect(flow, self.month))
         return note | {"approved_in_month": flow.hub.months.approved_count(self.flow_id, self.company, self.period)}
 
