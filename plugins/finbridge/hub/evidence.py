@@ -45,7 +45,7 @@ def open_run(connections: Connections, flow_id: str, run_id: str, kind: str) -> 
 
 
 def close_run(connections: Connections, run_id: str, note: Mapping[str, int | str]) -> None:
-    """Keep a run's counts. Closed again (by another company's part of it), newer counts of a name replace older ones."""
+    """Keep a run's counts. Closed again (by another company's part of it), newer counts replace older ones."""
     with connections.transaction() as cursor:
         cursor.execute(
             "UPDATE hub.run SET closed_at = now(), note = coalesce(note, '{}') || %s WHERE run_id = %s",
