@@ -154,24 +154,26 @@ def pages_world() -> Iterator[PagesWorld]:
 
 
 def started(server: Postgres, database: HubDatabase, state: Path) -> Airflow:
-    """An API server whose ``hub_default`` is the test's hub; the caller stops it."""
+    """An API server whose ``hub_default``, in the metadata database, is the test's hub; the caller stops it."""
     connection = {
+        "conn_id": "hub_default",
         "conn_type": "postgres",
-        "host": HOST,
-        "port": server.port,
-        "schema": database.name,
-        "login": "hub_app",
-        "password": APP_PASSWORD,
-        "extra": {"token_secret": SECRET},
+        "conn_host": HOST,
+        "conn_port": server.port,
+        "conn_schema": database.name,
+        "conn_login": "hub_app",
+        "conn_password": APP_PASSWORD,
+        "conn_extra": {"token_secret": SECRET},
     }
+    settings = state.with_suffix(".yaml")
+    settings.write_text(json.dumps({"airflow": {"connections": [connection]}}), encoding="utf-8")
     airflow = Airflow(
         project=PROJECT,
         state=state,
         metadata=f"postgresql+psycopg2://airflow:{_METADATA_PASSWORD.replace(' ', '%20')}@{HOST}:{server.port}/airflow",
-        environment={"AIRFLOW_CONN_HUB_DEFAULT": json.dumps(connection)},
         users=(ADMIN, ENGINEER, STRANGER),
     )
-    airflow.prepare(None, lambda _: None)
+    airflow.prepare(settings, lambda _: None)
     airflow.start(("api-server",))
     airflow.wait_healthy(lambda _: None)
     return airflow
