@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from finbridge.core.money import to_minor
-from finbridge.pages.content import PERSONAL, Change, changes, fields_of
+from finbridge.flows.config import load_flow
+from finbridge.pages.content import PERSONAL, Change, changes, fields_of, labels
 from finbridge.pages.formats import days_since, moment, money, number, tone
 from finbridge.pages.situation import situation
 from hypothesis import given
 from hypothesis import strategies as st
 
+INCLUDE = Path(__file__).resolve().parents[2] / "include"
 HIDDEN = ("name", "dt1.account")
 SECRET = "6222-secret"
 
@@ -75,6 +78,18 @@ def test_no_personal_value_is_ever_among_fields_or_changes(one: bytes, other: by
     assert {f.value for f in covered} <= {"", PERSONAL}
     named = [c for c in changes(one, other, HIDDEN) if c.column in ("name", "account")]
     assert {value for c in named for value in (c.before, c.after)} <= {None, "", PERSONAL}
+
+
+def test_fields_are_called_as_the_form_calls_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = load_flow(INCLUDE / "flows" / "weaver_tryton__expense_claim.yaml")
+    shipped = labels(flow)
+    assert shipped[("", "hdje")] == "核定总额"
+    assert shipped[("formtable_main_11_dt1", "fylx")] == "费用类型"
+    assert shipped[("formtable_main_11_dt2", "")] == "收款明细"
+    (tmp_path / "mappings" / Path(flow.mapping).parent).mkdir(parents=True)
+    (tmp_path / "mappings" / flow.mapping).write_text("mapping: [broken", encoding="utf-8")
+    monkeypatch.setenv("FINBRIDGE_INCLUDE", str(tmp_path))
+    assert labels(flow) == {}, "a page is shown whatever the mapping is like"
 
 
 @pytest.mark.parametrize(

@@ -89,9 +89,15 @@ def labels(flow: Flow) -> Mapping[tuple[str, str], str]:
 
 @lru_cache(maxsize=16)
 def _labels(path: Path, _stamp: int) -> Mapping[tuple[str, str], str]:
-    from ruamel.yaml import YAML
+    from finbridge.mapping.bindings import bind_mapping
+    from finbridge.mapping.yamlfile import ConfigError, YamlFile
 
-    spec = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    try:
+        file = YamlFile(path, "mapping.schema.json")
+        bind_mapping(file)  # columns named by label get those of this environment
+    except ConfigError:  # the tasks say what is wrong with it; a page shows columns by their own names then
+        return {}
+    spec = file.data
     found = dict(_named("", spec.get("main", {}).values()))
     for detail in spec.get("details", {}).values():
         table = str(detail.get("table", ""))
