@@ -145,6 +145,8 @@ def test_a_pause_in_a_burst_stops_everything_and_afterwards_everything_arrives(
 ) -> None:
     asyncio.run(play(stack, paused, seed))
     check_sets(stack, BURST)
+    if paused == WAKE:
+        return  # a click between two tasks of its run only keeps the next one from starting: nothing is noted
     notes = stack.suite.execute("airflow", "SELECT content FROM dag_run_note WHERE content LIKE '%paused:%'")
     assert any(paused in note for (note,) in notes), "no run says that it was paused"
 
@@ -174,6 +176,11 @@ def alarms(stack: Stack) -> list[tuple[str, bool, bool]]:
         rows = hub.alarms.recent_rows()
     told = [row["told_close_at"] if row["closed_at"] else row["told_open_at"] for row in rows]
     return [(row["cause"], row["closed_at"] is not None, at is not None) for row, at in zip(rows, told, strict=True)]
+
+
+def alarms_become(stack: Stack, known: int, wanted: tuple[str, bool, bool]) -> None:
+    """Exactly this one alarm beside those known before: a task's callback runs after its state is known."""
+    asyncio.run(until(f"{wanted}", lambda: alarms(stack)[: len(alarms(stack)) - known] == [wanted], 60))
 
 
 def test_connections_are_checked_and_a_system_that_is_away_is_one_alarm_open_and_closed(stack: Stack) -> None:
@@ -206,11 +213,11 @@ def test_a_red_task_is_one_alarm_and_the_next_green_run_closes_it(stack: Stack) 
     try:
         for _ in range(2):
             assert run_dag(stack, SWEEP)["state"] == "failed"
-        assert alarms(stack)[: len(alarms(stack)) - known] == [("connect_failed", False, True)]
+        alarms_become(stack, known, ("connect_failed", False, True))
     finally:
         stack.control_url = f"http://{HOST}:{stack.weaver.start().wait_ready(60)['control_port']}"
     assert run_dag(stack, SWEEP)["state"] == "success"
-    assert alarms(stack)[: len(alarms(stack)) - known] == [("connect_failed", True, True)]
+    alarms_become(stack, known, ("connect_failed", True, True))
 
 
 def test_housekeeping_takes_old_rows_and_logs_and_leaves_new_and_running_ones(stack: Stack) -> None:
