@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -258,3 +261,53 @@ def test_numbers_are_parted_and_made_plain(pages: Any, typed: str, words: list[s
 )
 def test_no_cell_of_a_csv_is_a_formula(pages: Any, cell: str, written: str) -> None:
     assert pages.held._harmless(cell) == written
+
+
+class Lists:
+    """A hub whose list holds seven rows; ``away_after`` pages it is gone."""
+
+    def __init__(self, away_after: int = 99) -> None:
+        self.views = self
+        self.away_after = away_after
+
+    def held(self, _wanted: Any, *, after: Any = None, limit: int) -> Any:
+        from finbridge.hub.view_held import HeldPage
+
+        self.away_after -= 1
+        if self.away_after < 0:
+            raise RetryLater("hub_away", "away")
+        rows = [self.row(number) for number in range(1, 8) if after is None or number > after.hold_id]
+        return HeldPage(rows[:limit], more_before=after is not None, more_after=len(rows) > limit)
+
+    @staticmethod
+    def row(number: int) -> dict[str, Any]:
+        texts = {"text_zh": "原因", "text_en": "reason", "field": "", "detail": "=1+1", "turn": "it", "code": "c"}
+        place = {"hold_id": number, "opened_at": datetime(2026, 11, 20, tzinfo=UTC), "flow_id": FLOW, "company": "1000"}
+        return {
+            **texts,
+            **place,
+            "document_id": f"D{number}",
+            "business_number": "B",
+            "currency": None,
+            "amount_minor": 5,
+        }
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_csv_holds_every_row_once_over_several_questions(pages: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages.held, "_CSV_ROWS", 3)
+    answer = as_reader(pages.app.build_app(Lists), pages).get("/held.csv?lang=en")
+    rows = list(csv.DictReader(io.StringIO(answer.text.removeprefix("\ufeff"))))
+    assert [row["OA number"] for row in rows] == [f"D{number}" for number in range(1, 8)]
+    assert {(row["Approved amount"], row["Currency"], row["Detail"]) for row in rows} == {("0.05", "CNY", "'=1+1")}
+
+
+def test_a_csv_that_cannot_be_finished_is_no_whole_file(pages: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages.held, "_CSV_ROWS", 3)
+    assert as_reader(pages.app.build_app(lambda: Lists(away_after=0)), pages).get("/held.csv").status_code == 503
+    broken = as_reader(pages.app.build_app(lambda: Lists(away_after=1)), pages)
+    broken_client = TestClient(broken.app, raise_server_exceptions=True)
+    with pytest.raises(RuntimeError, match="response already started"):  # the server cuts the connection on this
+        broken_client.get("/held.csv")
