@@ -67,16 +67,16 @@ async def month(
     number, flow_ids = run["month_run_id"], [run["flow_id"]]
     counted = await ask(request, lambda hub: hub.views.differences_counted(number))
     open_what = what or next((row["what"] for row in counted if row["explained"]), "")
-    offsets = {False: start if not what else 0, True: start if what else 0}
-    unexplained = await ask(
-        request, lambda hub: hub.views.differences(number, explained=False, limit=LISTED + 1, offset=offsets[False])
-    )
-    explained = await ask(
+    unexplained, explained = await ask(
         request,
-        lambda hub: hub.views.differences(
-            number, explained=True, what=open_what, limit=LISTED + 1, offset=offsets[True]
+        lambda hub: (
+            hub.views.differences(number, explained=False, limit=LISTED + 1, offset=0 if what else start),
+            hub.views.differences(
+                number, explained=True, what=open_what, limit=LISTED + 1, offset=start if what else 0
+            ),
         ),
     )
+    same = await ask(request, lambda hub: hub.views.months(flow_ids, company=run["company"], period=run["period"]))
     language = language_of(request)
     return page(
         request,
@@ -95,13 +95,7 @@ async def month(
         most=LISTED,
         words=lambda said: reasons_in_words(said, language),
         siblings=siblings,
-        earlier=[
-            row
-            for row in await ask(
-                request, lambda hub: hub.views.months(flow_ids, company=run["company"], period=run["period"])
-            )
-            if row["month_run_id"] != number
-        ],
+        earlier=[row for row in same if row["month_run_id"] != number],
     )
 
 
