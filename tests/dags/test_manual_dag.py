@@ -101,8 +101,8 @@ def test_a_form_that_is_not_right_fails_before_anything_happens(
     manual: Any, hub_database: HubDatabase, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = manual.test(run_conf={"document_numbers": "1", "live": True})
-    assert states(run)["ask"] == "failed"
-    assert {states(run)[name] for name in TASKS[1:]} == {"upstream_failed"}
+    assert states(run) == {**dict.fromkeys(TASKS, "upstream_failed"), "ask": "failed", "show": "failed"}
+    assert run.state == "failed"
     assert "reason_missing: 正式执行必须填写原因" in capsys.readouterr().out
     with hub_database.open() as hub:
         assert hub.manual_runs.run(run.run_id) is None
@@ -131,3 +131,24 @@ def test_each_flow_has_its_form() -> None:
     bag = DagBag(ROOT / "dags" / "manual.py")
     assert bag.import_errors == {}
     assert set(bag.dags) == {f"{FLOW_ID}__manual"}
+
+
+def test_a_live_run_that_failed_on_its_way_shows_what_stands_and_is_red(
+    manual: Any,
+    documents: dict[str, list[str]],  # noqa: F811 - the fixture
+    hub_database: HubDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = documents["good"][-1]
+    monkeypatch.setenv("AIRFLOW_CONN_JOURNAL_DEFAULT", "journal://nobody@")
+    monkeypatch.setattr("finbridge.tasks.manual_operators.SETTLE_SECONDS", 0.0)
+    run = manual.test(run_conf={"document_numbers": name, "live": True, "reason": "补记"})
+    assert (states(run)["deliver"], states(run)["show"], run.state) == ("failed", "failed", "failed")
+    assert f"{name}: 未入账的单据" in (text := capsys.readouterr().out)
+    assert "an earlier task failed, see its log first: deliver, write_back" in text
+    with hub_database.open() as hub:
+        (row,) = hub.manual_runs.previews(run.run_id)
+        kept = hub.manual_runs.run(run.run_id)
+    assert (row["verdict"], row["vouchers"][0]["state"]) == ("would_post", "ready")
+    assert kept is not None and kept["closed_at"] is not None

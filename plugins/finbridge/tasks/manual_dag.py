@@ -57,7 +57,9 @@ def manual_dag(flow: Flow) -> DAG:
         check = CheckOperator(task_id="check", **mine)
         deliver = target.DELIVER(task_id="deliver", pool=flow.target_system, **mine)
         write_back = source.WRITE_BACK(task_id="write_back", pool=flow.source_system, **mine)
-        show = ShowOperator(task_id="show", flow_id=flow.flow_id, trigger_rule=TriggerRule.NONE_FAILED)
+        show = ShowOperator(
+            task_id="show", flow_id=flow.flow_id, live_tasks=list(LIVE_TASKS), trigger_rule=TriggerRule.ALL_DONE
+        )
         ask >> look >> check >> deliver >> write_back >> show
     return dag
 

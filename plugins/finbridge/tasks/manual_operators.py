@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ASKED_BY = "manual_runs"
 #: What the trail says where Airflow does not know who triggered the run: never a made-up name.
 UNKNOWN_USER = "unknown user"
+#: Whoever else works on a document when a live run ends gets this long to finish.
+SETTLE_SECONDS = 60.0
 MAX_NAMED = 50
 
 
@@ -77,26 +79,41 @@ class LookOperator(FlowOperator):
 
 
 class ShowOperator(FlowOperator):
-    """Stores what stands after a live run, and says where to read it. A live run that left something open is red."""
+    """Stores what stands after a live run, also after one that failed, and says where to read it.
+
+    Red where an earlier task failed, or where a live run left something open.
+
+    Args:
+        live_tasks: task ids that a live run needs.
+    """
 
     ui_color = "#f3eaff"
     operator_extra_links = MANUAL_LINKS
 
+    def __init__(self, *, live_tasks: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.live_tasks = live_tasks
+
     def work(self, flow: OpenFlow) -> dict[str, int]:
         """Close the run with its counts, a link and, where something is left, the ids first."""
-        from finbridge.flows.manual import GREEN
-
-        _, asked = run_of(flow)
+        asked, link = noted(flow), link_of(flow)
+        if asked is None:
+            raise unfinished([], ["ask"], link)
         rows = run_async(_standing(flow)) if asked.live else flow.hub.manual_runs.previews(flow.run_id)
         counts = Counter(str(row["verdict"]) for row in rows)
         flow.hub.manual_runs.close(flow.run_id, counts)
-        left = [row for row in rows if row["verdict"] not in GREEN] if asked.live else []
-        text, link = told(counts, live=asked.live), link_of(flow)
+        text = told(counts, live=asked.live)
         flow.context["ti"].xcom_push(key=NOTE_KEY, value=f"{text}\n{link}")
         self.log.info("%s: %s", text, link)
-        if left:
-            raise unfinished(left, link)
+        left, failed = left_of(rows) if asked.live else [], self.failed(flow, live=asked.live)
+        if left or failed:
+            raise unfinished(left, failed, link)
         return dict(counts)
+
+    def failed(self, flow: OpenFlow, *, live: bool) -> list[str]:
+        """Tasks before this one that returned nothing."""
+        needed = ("look", *(self.live_tasks if live else ()))
+        return [name for name in needed if flow.context["ti"].xcom_pull(task_ids=name) is None]
 
 
 async def _preview(flow: OpenFlow, asked: Asked) -> dict[str, int]:
@@ -145,7 +162,8 @@ async def _standing(flow: OpenFlow) -> list[dict[str, Any]]:
     from finbridge.flows.manual import standing
 
     runs = flow.hub.manual_runs
-    previews = await standing(flow=flow.flow, hub=flow.hub, found=runs.found(flow.run_id))
+    found = runs.found(flow.run_id)
+    previews = await standing(flow=flow.flow, hub=flow.hub, found=found, seconds=SETTLE_SECONDS)
     rows = [preview.row() for preview in previews]
     runs.take_anew(flow.run_id)
     runs.add_previews(flow.run_id, rows)
@@ -185,6 +203,12 @@ def run_of(flow: OpenFlow) -> tuple[Mapping[str, Any], Asked]:
     return run, Asked.of_run(run)
 
 
+def noted(flow: OpenFlow) -> Asked | None:
+    """What the run was asked for; None where its form was not right, so that nothing was noted."""
+    run = flow.hub.manual_runs.run(flow.run_id)
+    return Asked.of_run(run) if run is not None else None
+
+
 def actor_of(context: Context) -> str:
     """Who triggered the run, as Airflow knows it."""
     return getattr(context["dag_run"], "triggering_user_name", None) or UNKNOWN_USER
@@ -202,15 +226,30 @@ def told(counts: Mapping[str, int], *, live: bool) -> str:
     return f"{kind}: " + (" · ".join(f"{verdict} {count}" for verdict, count in sorted(counts.items())) or "—")
 
 
-def unfinished(left: Sequence[Mapping[str, Any]], link: str) -> Exception:
-    """What makes a live run red: the ids, what stands, and where to read it."""
+def left_of(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those of a live run that were not brought to an end."""
+    from finbridge.flows.manual import GREEN
+
+    return [row for row in rows if row["verdict"] not in GREEN]
+
+
+def unfinished(left: Sequence[Mapping[str, Any]], failed: Sequence[str], link: str) -> Exception:
+    """What makes a run red: the ids and what stands, or the task that failed before; and where to read it."""
     names = [row["document_id"] or row["business_number"] for row in left]
-    more = f" … +{len(names) - MAX_NAMED}" if len(names) > MAX_NAMED else ""
-    stand = ", ".join(f"{verdict} {count}" for verdict, count in sorted(Counter(r["verdict"] for r in left).items()))
-    text = (
-        f"{' '.join(names[:MAX_NAMED])}{more}: 未入账的单据 / documents that were not brought to an end "
-        f"({stand}): {len(names)}. {link}"
-    )
+    parts = []
+    if names:
+        more = f" … +{len(names) - MAX_NAMED}" if len(names) > MAX_NAMED else ""
+        verdicts = sorted(Counter(row["verdict"] for row in left).items())
+        stand = ", ".join(f"{verdict} {count}" for verdict, count in verdicts)
+        parts.append(
+            f"{' '.join(names[:MAX_NAMED])}{more}: 未入账的单据 / documents that were not brought to an end "
+            f"({stand}): {len(names)}."
+        )
+    if failed:
+        parts.append(
+            f"前面的任务失败，请先看它的日志 / an earlier task failed, see its log first: {', '.join(failed)}."
+        )
+    text = " ".join((*parts, link))
     failure = AirflowFailException(text)
     failure.__cause__ = AlreadyTold("manual_run_unfinished", text)
     return failure
