@@ -155,13 +155,18 @@ async def _settle(
         return WriteBackRecord(lease=item.lease, keys=item.keys, result=WriteBackResult.SAVED, verified=True)
     if form is None or saved is WriteBackResult.NOT_ALLOWED or form.node != room.rule.node:
         room.counts["not_possible"] += 1
-        where = "the document is gone" if form is None else f"the document stands at {form.node!r}"
+        rule = room.rule.node
+        where = (
+            "单据已不存在 / the document is gone"
+            if form is None
+            else f"单据停在「{form.node}」，不在「{rule}」 / the document stands at {form.node}, not at {rule}"
+        )
         return WriteBackRecord(
             lease=item.lease,
             keys=item.keys,
             result=WriteBackResult.NOT_ALLOWED,
             verified=False,
-            detail=f"{where}, not at {room.rule.node!r}",
+            detail=where,
         )
     room.counts["retry"] += 1
     result = WriteBackResult.UNKNOWN if saved is WriteBackResult.SAVED else saved
