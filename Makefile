@@ -53,7 +53,11 @@ demo: env ## play a company's claims through OA, Airflow and ledger (ONCE=1 ends
 replay-full: env ## the whole real logs in all variants (FINBRIDGE_DATA names their folder)
 	$(PY) -m tools.replay_full
 
+screenshots: env ## pictures of the pages for docs/, taken by the browser tests
+	mkdir -p docs/screenshots
+	FINBRIDGE_SCREENSHOTS=docs/screenshots $(PY) -m pytest -q tests/e2e/test_browser.py
+
 bench: env ## mapping a million lines, against a plain COPY
 	.venv/bin/finbridge map --bench 1000000
 
-.PHONY: help env lock check test demo replay-full bench
+.PHONY: help env lock check test demo replay-full screenshots bench
