@@ -256,6 +256,9 @@ def test_a_live_run_shows_finance_s_numbers_and_a_reversal_in_red(pages: Pages) 
     said = pages.read(path)
     assert "正式运行：凭证真实过账" in said and "未发送任何内容" not in said
     assert "记-2026-000009" in said and "-5.00" in said and "红冲未完成" in said and "尚未结束" in said
+    assert "结果请稍后刷新查看" in said and "这次运行之后的结果" not in said
+    pages.world.hub.manual_runs.close(run_id, {"would_reverse": 1})
+    assert "这次运行之后的结果" in pages.read(path)
     assert 'class="money minus"' in pages.source(path)
 
 
