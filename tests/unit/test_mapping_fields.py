@@ -190,6 +190,18 @@ def test_the_tax_in_a_gross_amount_is_the_tax_office_s(
     assert run(connection, TRANSFORMS["tax_in_gross"], rows) == [cents, -cents]
 
 
+_EDGE = 10**11  # up to here 64 bits are enough
+
+
+@pytest.mark.parametrize("gross", [0, 1, -1, _EDGE, _EDGE + 1, -_EDGE, -_EDGE - 1, 10**15, -(10**15)])
+@pytest.mark.parametrize("rate", ["0", "0.000001", "0.13", "1", "1.000001", "-0.000001", "-0.5", "-1", "999999.999999"])
+def test_the_tax_in_a_gross_amount_is_the_same_on_both_sides_of_the_edge(
+    connection: duckdb.DuckDBPyConnection, gross: int, rate: str
+) -> None:
+    transform, value = TRANSFORMS["tax_in_gross"], Decimal(rate)
+    assert run(connection, transform, [(gross, value)]) == [transform.reference(gross, value)]
+
+
 def test_every_transform_says_what_it_means_in_both_languages() -> None:
     assert len(TRANSFORMS) >= 10
     for transform in TRANSFORMS.values():

@@ -51,7 +51,7 @@ class BulkMapper:
         self, mapping: Path, codes: Sequence[CodeRow], *, memory_limit: str, threads: int, spill: Path
     ) -> None:
         self._session = Session(memory_limit=memory_limit, threads=threads, temp_directory=spill)
-        self._translator = DuckTranslator(compile_mapping(mapping), self._session)
+        self._translator = DuckTranslator(compile_mapping(mapping, frames=False), self._session)
         self._session.expect(few=False)
         self._translator.load_codes(codes)
 

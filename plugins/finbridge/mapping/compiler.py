@@ -19,7 +19,7 @@ from finbridge.mapping.fieldtypes import filled_sql, raw_sql, refused_sql, value
 from finbridge.mapping.layers import Layered, layered
 from finbridge.mapping.outputs import Output, output_statements
 from finbridge.mapping.problems import Mistake, mistakes_of, mistakes_sql, problem_statement
-from finbridge.mapping.resolved import resolve
+from finbridge.mapping.resolved import Resolved, resolve
 from finbridge.mapping.scope import SCALE, Expr, Scope
 from finbridge.mapping.spec import Derived, Field, MappingSpec, Section, read_mapping
 from finbridge.mapping.sqltext import case, chain, create, ident, named, quote, select
@@ -55,8 +55,12 @@ class Compiled:
     detail_columns: Mapping[str, frozenset[str]]
 
 
-def compile_mapping(path: Path) -> Compiled:
+def compile_mapping(path: Path, *, frames: bool = True) -> Compiled:
     """Read, validate and compile.
+
+    Args:
+        frames: whether the frames for the judge are read (``Output.documents``, ``Output.lines``); without them the
+            tables have only those columns that vouchers need.
 
     Raises:
         ConfigError: names file, line and field.
@@ -79,10 +83,12 @@ def compile_mapping(path: Path) -> Compiled:
         statements["doc"] = create("doc", chain(*_main(main, early)))
     for name, scope in details.items():
         own = mistakes_of(resolved, scope, name)
-        statements[f"rows_{name}"] = _rows(scope, layers[name], mistakes_sql(own, len(mistakes)))
+        kept = scope.kept if frames else scope.posted
+        statements[f"rows_{name}"] = _rows(scope, layers[name], kept, mistakes_sql(own, len(mistakes)))
         mistakes += own
     own = mistakes_of(resolved, main, None)
-    statements["head"] = _head(main, early, late, details, mistakes_sql(own, len(mistakes)))
+    columns = "* EXCLUDE (j)" if frames else ", ".join(_head_columns(main, resolved))
+    statements["head"] = _head(main, (early, late), details, columns, mistakes_sql(own, len(mistakes)))
     mistakes += own
     statements["problem"] = problem_statement(details)
     statements.update(output_statements(resolved))
@@ -164,7 +170,7 @@ def _main(scope: Scope, derived: Layered) -> tuple[list[tuple[str, str]], str]:
     return steps, select("*", derived.last)
 
 
-def _rows(scope: Scope, derived: Layered, mistakes: str) -> str:
+def _rows(scope: Scope, derived: Layered, kept: set[str], mistakes: str) -> str:
     """A row a detail line, with only those columns of request and document that something uses."""
     section = scope.section
     shape = {"details": {section.table: [{"_row": "VARCHAR", **_shape(section)}]}}
@@ -188,7 +194,7 @@ def _rows(scope: Scope, derived: Layered, mistakes: str) -> str:
     ]
     own = ["seq", "r_document_id", "r_kind"]
     known = {*(expr.sql for expr in scope.names.values()), *carried, *main} - set(own)
-    columns = [*own, "row_id", "ord", *sorted(scope.kept & known), f"{mistakes} AS mistakes"]
+    columns = [*own, "row_id", "ord", *sorted(kept & known), f"{mistakes} AS mistakes"]
     return create(f"rows_{section.name}", chain(steps, select(columns, derived.last)))
 
 
@@ -209,8 +215,16 @@ def _raw(field: Field, at: str) -> str:
     return f"coalesce({', '.join(filled)}, {first})"
 
 
-def _head(main: Scope, early: Layered, late: Layered, details: Mapping[str, Scope], mistakes: str) -> str:
+def _head_columns(main: Scope, resolved: Resolved) -> list[str]:
+    """What vouchers need of a document: the request, and of the main table what a header or a line names."""
+    of_lines = {sql for rule in resolved.kinds for line in rule.lines for sql in line.of_main}
+    request = [name for name in REQUEST_COLUMNS if name != "canonical"]
+    return [*request, *sorted((main.posted | of_lines) - set(request))]
+
+
+def _head(main: Scope, derived: tuple[Layered, Layered], details: Mapping[str, Scope], kept: str, mistakes: str) -> str:
     """The document with the sums of its rows; a sum over a row without value has no value."""
+    early, late = derived
     steps, _ = _main(main, early)
     source, columns = early.last, []
     for name in details:
@@ -221,7 +235,7 @@ def _head(main: Scope, early: Layered, late: Layered, details: Mapping[str, Scop
         source += f" LEFT JOIN ({sums}) AS a_{name} USING (seq)"
         columns += named((case([(f"a_{name}.seq IS NULL", "0")], f"s_{i.name}"), main.column(i.name)) for i in wanted)
     steps += [("t0", select([f"{early.last}.*", *columns], source)), *late.steps]
-    return create("head", chain(steps, select(["* EXCLUDE (j)", f"{mistakes} AS mistakes"], late.last)))
+    return create("head", chain(steps, select([kept, f"{mistakes} AS mistakes"], late.last)))
 
 
 def _sum(item: Derived) -> str:

@@ -11,6 +11,7 @@ from finbridge.mapping.sqltext import NO_TEXT, UNIT, case, chain, create, named,
 
 VOUCHER_COLUMNS = ("seq", *HEADER_TYPES, "summary")
 LINE_COLUMNS = ("seq", "line_no", "account", "side", "amount_minor", "party", "tax_code", "assignment", "source_lines")
+_LINE_TEXTS = ("account", "party", "tax_code", "assignment")
 _POSTS = "amount IS NULL OR amount <> 0"  # without a value it is a fault, never silently nothing
 _BLANK_RUN = r"'[\s\p{Z}\p{Cc}]+'"  # no line break, no control character: databases refuse some
 
@@ -95,16 +96,21 @@ def _total() -> str:
 
 
 def _postings(resolved: Resolved) -> str:
+    """Lines of all kinds, numbered in each voucher. What no line has is added behind the numbering: it sorts less."""
+    dims = [f"x_{name}" for name in resolved.dimensions]
+    texts = [_texts(line, resolved.dimensions) for rule in resolved.kinds for line in rule.lines]
+    nowhere = {name for name in (*_LINE_TEXTS[1:], *dims) if all(text[name] == NO_TEXT for text in texts)}
     branches = [
-        _posting(rule, number, line, resolved.dimensions)
+        _posting(rule, number, line, [name for name in (*_LINE_TEXTS, *dims) if name not in nowhere], resolved)
         for rule in resolved.kinds
         for number, line in enumerate(rule.lines)
     ]
-    dims = [f"x_{name}" for name in resolved.dimensions]
     columns = [
         "seq",
         "row_number() OVER (PARTITION BY seq ORDER BY rule, ord, amount_minor) AS line_no",
-        *("account", "side", "amount_minor", "party", "tax_code", "assignment", *dims, "source_lines"),
+        *("account", "side", "amount_minor"),
+        *(f"{NO_TEXT} AS {name}" if name in nowhere else name for name in (*_LINE_TEXTS[1:], *dims)),
+        "source_lines",
     ]
     due = select("seq", "good", where=_POSTS)
     steps = [("made", "\nUNION ALL ".join(branches))]
@@ -112,21 +118,21 @@ def _postings(resolved: Resolved) -> str:
     return create("posting", chain(steps, select(columns, f"made SEMI JOIN ({due}) AS d USING (seq)", where=where)))
 
 
-def _posting(rule: VoucherKindRule, number: int, line: Line, dimensions: Sequence[str]) -> str:
+def _texts(line: Line, dimensions: Sequence[str]) -> dict[str, str]:
+    """SQL of a line's texts by column."""
+    own = {name: getattr(line, name).sql for name in _LINE_TEXTS}
+    return {**own, **{f"x_{n}": line.dimensions[n].sql if n in line.dimensions else NO_TEXT for n in dimensions}}
+
+
+def _posting(rule: VoucherKindRule, number: int, line: Line, wanted: Sequence[str], resolved: Resolved) -> str:
     table = f"rows_{line.each}" if line.each else "head"
     if line.each and line.of_main:
         table += f" JOIN ({select(['seq', *line.of_main], 'head')}) AS m USING (seq)"
-    texts = {
-        "account": line.account.sql,
-        "party": line.party.sql,
-        "tax_code": line.tax_code.sql,
-        "assignment": line.assignment.sql,
-        **{f"x_{name}": line.dimensions[name].sql if name in line.dimensions else NO_TEXT for name in dimensions},
-    }
+    texts = _texts(line, resolved.dimensions)
     where = " AND ".join([f"r_kind = {quote(rule.kind)}", *([] if line.when.sql == "true" else [line.when.sql])])
     source = f"{quote(line.each + ':')} || row_id" if line.each else ""
     fixed = ["seq", f"{number} AS rule"]
-    side, described = f"{quote(line.side)} AS side", named((sql, name) for name, sql in texts.items())
+    side, described = f"{quote(line.side)} AS side", named((texts[name], name) for name in wanted)
     amount = line.amount.sql
     if not line.merge or not line.each:
         order, sources = ("ord", source) if line.each else ("0", "''")

@@ -93,6 +93,9 @@ def resolve(spec: MappingSpec, main: Scope, details: Mapping[str, Scope]) -> Res
         ConfigError: names file, line and field.
     """
     names = tuple(rule.kind.value for rule in spec.vouchers)
+    scopes = (main, *details.values())
+    for scope in scopes:
+        scope.posted = set(scope.kept)
     frames: Where = ("frames", "documents")
     lines_of = spec.frame_lines_of
     lines: dict[str, Expr] = {}
@@ -101,7 +104,12 @@ def resolve(spec: MappingSpec, main: Scope, details: Mapping[str, Scope]) -> Res
         lines = {n: scope.get(ref, ("frames", "lines", "columns", n)) for n, ref in spec.frame_lines.items()}
     resolved_rules = tuple(_rule(check, main, details, names) for check in spec.checks)
     # Last: what the rows carry of the main table is settled now, and a posting joins only what they lack.
+    read = [scope.kept for scope in scopes]
+    for scope in scopes:
+        scope.kept = scope.posted
     kinds = tuple(_kind(rule, main, details) for rule in spec.vouchers)
+    for scope, also in zip(scopes, read, strict=True):
+        scope.kept = scope.posted | also
     return Resolved(
         kinds=tuple(_with_checks(rule, resolved_rules, main, details) for rule in kinds),
         rules=resolved_rules,

@@ -61,6 +61,8 @@ class Scope:
         self.used_of_request: set[str] = set()
         #: Columns that were asked for since the section's own values were settled: what a table must keep.
         self.kept: set[str] = set()
+        #: Those of them that vouchers and sums need, frames and checks aside.
+        self.posted: set[str] = set()
         #: By value: SQL of the condition under which it has an error (never NULL), and SQL of the text that shows it.
         self.errors: dict[str, tuple[str, str]] = {}
         self._prefix = "m_" if main is None else "d_"
