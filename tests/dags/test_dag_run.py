@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from finbridge.mapping import read_code_files
 
 from tests.contract.sandbox_process import SandboxProcess
 from tests.hub_fixtures import SECRET, HubDatabase
-from tools.demo.claims import Company
+from tools.demo.claims import Claim, Company
 from tools.demo.people import People
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,7 +87,7 @@ def dag(
 def documents(weaver: SandboxProcess) -> dict[str, list[str]]:
     """Claims that people sent in and the manager approved, by what is wrong with them."""
     company = Company(3, datetime.now(ZoneInfo("Asia/Shanghai")).date())
-    makers = {
+    makers: dict[str, list[Callable[[], Claim]]] = {
         "good": [company.claim] * GOOD,
         "unknown_code": [company.with_unknown_code] * UNKNOWN,
         "vat_mismatch": [company.with_broken_vat] * WRONG_VAT,
