@@ -304,10 +304,12 @@ def problem_of(name: str, code: str = "unknown_code", detail: str = "6602|招待
 
 def held(problems: Iterable[Problem]) -> Decide:
     """A plan that holds the documents named and makes no voucher for them."""
-    by_name = {problem.document_id: problem for problem in problems}
+    by_name: dict[str, tuple[Problem, ...]] = {}
+    for problem in problems:
+        by_name[problem.document_id] = (*by_name.get(problem.document_id, ()), problem)
 
     def decide(work: DocumentWork, source: str) -> Planned:
-        problem = by_name.get(work.lease.document_id)
-        return planned(work, source, holds=(problem,), makes=False) if problem else planned(work, source)
+        holds = by_name.get(work.lease.document_id)
+        return planned(work, source, holds=holds, makes=False) if holds else planned(work, source)
 
     return decide

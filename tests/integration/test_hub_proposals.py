@@ -63,7 +63,7 @@ def touched(database: HubDatabase, flow: str, before: dict[str, str]) -> set[str
 
 
 def test_a_code_releases_exactly_what_it_held(hub_world: World, hub_database: HubDatabase) -> None:
-    names = [f"{n:02}" for n in range(12)]
+    names = [f"{n:02}" for n in range(14)]
     companies = {"06": "2000"}
     hub_world.store(*(document(name, *APPROVED, company=companies.get(name, "1000")) for name in names))
     problems = [
@@ -77,6 +77,11 @@ def test_a_code_releases_exactly_what_it_held(hub_world: World, hub_database: Hu
         lacks("08", "***|TRAVEL"),  # blacked out: what is left of it fits
         lacks("09", "***|OFFICE"),
         Problem(document_id="10", code="unknown_code", field="lines.account", detail="cut short"),
+        lacks("12", "SAL|OFFICE"),
+        *(
+            Problem(document_id=name, code="unknown_code", field="lines.account", detail="a rule names no code")
+            for name in ("12", "13")
+        ),
     ]
     hub_world.check(held(problems))
     before = versions(hub_database, hub_world.flow)
@@ -84,14 +89,14 @@ def test_a_code_releases_exactly_what_it_held(hub_world: World, hub_database: Hu
         hub_world.flow, [row("SAL|TRAVEL", "660101", company="1000")], maker="wang", checker="li"
     )
     assert loaded == 1
-    assert touched(hub_database, hub_world.flow, before) == {"01", "02", "08", "10"}
-    assert {work.lease.document_id for work in hub_world.claim(Stage.PLAN)} == {"01", "02", "08", "10"}
+    assert touched(hub_database, hub_world.flow, before) == {"01", "02", "08", "10", "13"}
+    assert {work.lease.document_id for work in hub_world.claim(Stage.PLAN)} == {"01", "02", "08", "10", "13"}
     trail = hub_database.server.execute(
         hub_database.name,
         "SELECT document_id, actor FROM hub.trail WHERE flow_id = %s AND action = 'codes_loaded' ORDER BY 1",
         [hub_world.flow],
     )
-    assert trail == [("01", "li"), ("02", "li"), ("08", "li"), ("10", "li")]
+    assert trail == [("01", "li"), ("02", "li"), ("08", "li"), ("10", "li"), ("13", "li")]
 
 
 def test_a_code_that_comes_while_documents_are_planned_is_not_missed(hub_world: World) -> None:

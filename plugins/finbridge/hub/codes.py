@@ -56,7 +56,7 @@ ORDER BY 1, 2, 3, 4 LIMIT 1
 #: functions of texts take a twentieth of the time of a regular expression with groups. ``OFFSET 0``: each once.
 _NAMED = sql.SQL("""
 named AS (
-    SELECT h.document_id, h.code AS reason, h.opened_at, p.table_name, p.company,
+    SELECT h.document_id, h.code AS reason, h.opened_at, s.spoken, p.table_name, p.company,
            substr(p.body, length(p.table_name) + 14,
                   greatest(0, length(p.body) - length(p.table_name) - length(p.company) - 23)) AS looked_up,
            p.day
@@ -66,6 +66,7 @@ named AS (
     ) AS w
     CROSS JOIN LATERAL (
         SELECT substr(h.detail, strpos(h.detail, w.words) + length(w.words)) AS said,
+               strpos(h.detail, w.words) > 0 AS spoken,
                strpos(h.detail, w.words) > 0 AND h.detail ~ ', date [0-9]{4}-[0-9]{2}-[0-9]{2}$' AS whole OFFSET 0
     ) AS s
     CROSS JOIN LATERAL (
@@ -81,7 +82,8 @@ named AS (
 )
 """)
 #: Who may be free now. A text in which personal data was blacked out is compared by what is left of it, one that was
-#: cut short counts as concerned. A code that had another target before may also be behind the holds of a rule, whose
+#: cut short counts as concerned. A rule says beside the mapping that a code is missing, not which: it counts only where
+#: the mapping says nothing. A code that had another target before may also be behind the holds of a rule, whose
 #: text names no code, and behind a refusal of finance.
 _CONCERNED = (
     sql.SQL(r"""
@@ -104,7 +106,8 @@ concerned AS (
            replace(regexp_replace(n.looked_up, '([\\%%_])', '\\\1', 'g'), '***', '%%')
     WHERE n.looked_up LIKE '%%***%%'
     UNION
-    SELECT document_id FROM named WHERE table_name IS NULL
+    SELECT document_id FROM named GROUP BY document_id
+    HAVING bool_or(spoken AND table_name IS NULL) OR NOT bool_or(spoken)
     UNION
     SELECT h.document_id FROM hub.hold h JOIN hub.document d USING (flow_id, document_id)
     WHERE h.flow_id = %(flow)s AND h.origin = 'plan' AND h.closed_at IS NULL AND h.key = '' AND h.field <> 'log'
