@@ -65,9 +65,8 @@ class Ti:
             raise answer
         return SimpleNamespace(is_paused=answer)
 
-    def get_dr_count(self, dag_id: str, *, states: list[str]) -> int:
-        assert states == ["queued"]
-        return self.queued
+    def get_dr_count(self, dag_id: str, *, states: list[str] | None = None) -> int:
+        return self.queued if states == ["queued"] else 7 + self.queued
 
     def xcom_push(self, *, key: str, value: Any) -> None:
         self.pushed[key] = value
@@ -162,6 +161,13 @@ def test_runs_do_not_pile_up_behind_a_pause(sent: list[Any]) -> None:
     error, _ = ended(Ti({WAKE: True, SWEEP: True}, queued=1), {"paused": 1})
     assert error is not None
     assert sent == []
+
+
+def test_two_runs_that_end_at_once_name_the_waiting_run_alike(sent: list[Any]) -> None:
+    for _ in range(2):  # neither sees the other's
+        ended(Ti({WAKE: True, SWEEP: False}), {"paused": 1})
+    assert [message.dag_id for message in sent] == [WAKE, WAKE]
+    assert len({message.run_id for message in sent}) == 1
 
 
 def test_the_last_task_never_ends_a_run_as_paused(sent: list[Any]) -> None:

@@ -143,14 +143,18 @@ def told(note: Mapping[str, int], paused: Sequence[str]) -> str:
 
 
 def leave_run(ti: Any, dag_id: str) -> None:
-    """One queued run in a paused DAG, unless one waits already."""
+    """One queued run in a paused DAG, unless one waits already.
+
+    Two runs that end at the same moment see none waiting: then both name the run alike, and Airflow takes one of them.
+    """
     from airflow.sdk.exceptions import AirflowRuntimeError
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import TriggerDagRun
 
-    run_id = f"after_pause__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"
     note = "暂停结束后立即运行 / begins when the pause ends"
     try:
+        runs = ti.get_dr_count(dag_id)  # first: whoever counts a run that waits also sees it wait
+        run_id = f"after_pause__{datetime.now(UTC):%Y-%m-%d}__{runs}"
         if not ti.get_dr_count(dag_id, states=["queued"]):
             task_runner.SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=dag_id, run_id=run_id, note=note))
     except AirflowRuntimeError as error:  # the watcher and the timetable bring everything all the same, only later
