@@ -56,7 +56,7 @@ def sample_codes(
     flow: Annotated[str, typer.Option(help="as in include/flows / 流程")],
     folder: Annotated[Path, typer.Option(help="CSV files, one a table / 对照表文件夹", exists=True, file_okay=False)],
 ) -> None:
-    """Load the code tables of the stand-ins; real ones go through `finbridge codes` with maker and checker.
+    """Load the code tables of the stand-ins into a hub that has none yet; all others go through `finbridge codes`.
 
     Reads FINBRIDGE_SUPERUSER_DSN (host and port) and FINBRIDGE_HUB_APP_PASSWORD. 载入示例对照表。
     """
@@ -66,6 +66,9 @@ def sample_codes(
 
     dsn = dsn_of(_given(SUPERUSER_DSN), _DATABASE, user="hub_app", password=_given(APP_PASSWORD))
     with open_hub(dsn) as opened:
+        if opened.codes(flow):  # what maker and checker brought in is never taken back by a second start
+            typer.echo(f"tables exist, nothing loaded 已有对照表，未载入: {flow}")
+            return
         changed = opened.load_codes(flow, read_code_files(folder), maker="sample", checker="sample-checker")
     typer.echo(f"rows new or changed 新增或变更: {changed}")
 
