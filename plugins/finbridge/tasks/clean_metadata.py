@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 #: Rows of one transaction.
 BATCH = 1000
-#: Kept whatever its age: what Airflow knows of a DAG (pause, next run) is no history.
-KEPT_TABLES = frozenset({"dag"})
+#: Kept whatever its age: what Airflow knows of a DAG (pause, next run) is no history, and a watcher hangs on a trigger
+#: as old as its DAG (the triggerer takes away those that nobody waits for).
+KEPT_TABLES = frozenset({"dag", "trigger"})
 #: Counted before and after, for people.
 COUNTED = ("dag_run", "task_instance", "xcom", "log", "job", "asset_event")
 
