@@ -193,6 +193,20 @@ class MissingCode:
     held_since: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostedUnderOldCode:
+    """A voucher that went to finance with a target that was corrected later. Never changed: a person decides."""
+
+    company: str
+    document_id: str
+    business_number: str
+    key: str
+    state: str
+    finance_number: str  # "" while in doubt
+    posting_date: date
+    targets: str  # the superseded ones on its lines
+
+
 # ---------------------------------------------------------------- master data
 
 

@@ -42,7 +42,10 @@ class Create:
 
 @dataclass(frozen=True, slots=True)
 class Rebuild:
-    """An unsent voucher whose document changed, or that stands in quarantine: translate again under the same key."""
+    """An unsent voucher: translate again under the same key, for its document or its codes may have changed.
+
+    What comes out the same stays as it is in the register.
+    """
 
     key: str
     kind: VoucherKind
@@ -131,8 +134,7 @@ def _keep(registered: Registered, cause: LogEntry, content: str) -> list[Action]
     if registered.state in (VoucherState.REVERSING, VoucherState.REVERSED):
         return [AskHuman(registered.key, "approval_returned_after_reversal")]
     if registered.state in UNSENT or registered.state is VoucherState.WITHDRAWN:
-        fresh = registered.content == content and registered.state in (VoucherState.READY, VoucherState.WAITING_PERIOD)
-        return [] if fresh else [Rebuild(registered.key, registered.kind, cause)]
+        return [Rebuild(registered.key, registered.kind, cause)]
     if registered.content != content and registered.state in IN_BOOKS and registered.kind is VoucherKind.EXPENSE:
         return [AskHuman(registered.key, "changed_after_posting")]
     return [Wait(registered.key)] if registered.state in IN_DOUBT else []

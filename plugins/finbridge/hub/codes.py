@@ -10,6 +10,7 @@ from psycopg.rows import dict_row
 
 from finbridge.core.codes import AMBIGUOUS_CODE, HELD_WORDS, UNKNOWN_CODE, CodeRecord, MissingCode
 from finbridge.core.errors import GiveUp
+from finbridge.core.lifecycle import IN_DOUBT, UNSENT, VoucherState
 from finbridge.core.ports import CodeRow
 from finbridge.hub.bulk import Columns, arrays, insert_rows
 from finbridge.hub.connections import Connections
@@ -81,10 +82,15 @@ named AS (
           AND h.code IN (%(unknown)s, %(ambiguous)s)
 )
 """)
+#: Vouchers that finance does not hold, or may not hold.
+_UNSETTLED = [state.value for state in sorted(UNSENT - {VoucherState.REJECTED} | IN_DOUBT)]
 #: Who may be free now. A text in which personal data was blacked out is compared by what is left of it, one that was
 #: cut short counts as concerned. A rule says beside the mapping that a code is missing, not which: it counts only where
 #: the mapping says nothing. A code that had another target before may also be behind the holds of a rule, whose
-#: text names no code, and behind a refusal of finance.
+#: text names no code, behind a refusal of finance, and in every voucher that is not in the books yet: what a code
+#: meant may decide on an amount or on another code and stand on no line, so all of its company are translated again.
+#: One in doubt is not touched: it is looked at after finance's word. A document that is being planned now counts too,
+#: its codes may have been read before.
 _CONCERNED = (
     sql.SQL(r"""
 WITH changed AS (
@@ -117,6 +123,14 @@ concerned AS (
     SELECT v.document_id FROM hub.voucher v JOIN hub.voucher_line l USING (key)
     JOIN replaced r ON r.company IN ('', v.company) AND r.target IN (l.account, l.party)
     WHERE v.flow_id = %(flow)s AND v.state = 'rejected' AND v.kind <> 'reversal'
+    UNION
+    SELECT v.document_id FROM hub.voucher v
+    WHERE v.flow_id = %(flow)s AND v.state = ANY(%(unsettled)s) AND v.kind <> 'reversal'
+          AND EXISTS (SELECT 1 FROM changed c WHERE c.known AND c.company IN ('', v.company))
+    UNION
+    SELECT d.document_id FROM hub.document d
+    WHERE d.flow_id = %(flow)s AND d.stage IS NOT NULL AND d.stage = 'plan' AND d.lease_fence IS NOT NULL
+          AND EXISTS (SELECT 1 FROM changed c WHERE c.known AND c.company IN ('', d.company))
 )
 SELECT document_id FROM hub.document
 WHERE flow_id = %(flow)s AND document_id IN (SELECT document_id FROM concerned)
@@ -236,6 +250,7 @@ def _release(cursor: Cursor, flow_id: str, changed: Sequence[tuple[Any, ...]], *
         "known": [bool(targets) for targets in before],
         "old_companies": [company for company, _ in replaced],
         "old_targets": [target for _, target in replaced],
+        "unsettled": _UNSETTLED,
     }
     found = cursor.execute(_CONCERNED, asked).fetchall()
     names = [row[0] for row in found]

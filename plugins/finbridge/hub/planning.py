@@ -24,6 +24,9 @@ from finbridge.hub.scheduling import next_due, writes_back
 from finbridge.hub.vouchers import Built, collision, identities, insert_vouchers, load_vouchers, replace_vouchers
 
 _READY = step(VoucherState.TRANSLATED, Signal.CHECK_PASSED).state
+#: A voucher that was translated again and came out the same stays as it is; one that waits goes on waiting.
+_STANDS = frozenset({_READY, VoucherState.WAITING_PERIOD})
+_CORRECTED = "对照表或凭证模板已更正，同一凭证键 / codes or mapping corrected, the same key"
 _PLANNED = Columns(
     "flow_id text, document_id text, planned_revision bigint, planned_content text, end_state text, exceptions text, "
     "approval_log_id text, approved_at timestamp, payment_log_id text, paid_at timestamp, lost_log_id text, "
@@ -110,7 +113,7 @@ class _Desk:
         row = self.register.vouchers.get(voucher.key)
         if row is None:
             self._create(voucher, plan.content, document)
-        elif row.state is not _READY or (row.source_content, row.fingerprint) != (plan.content, voucher.content):
+        elif row.state not in _STANDS or (row.source_content, row.fingerprint) != (plan.content, voucher.content):
             self._rebuild(row, voucher, plan, document)
 
     def _create(self, voucher: Voucher, content: str, document: DocumentRow) -> VoucherRow:
@@ -142,8 +145,9 @@ class _Desk:
     def _rebuild(self, row: VoucherRow, voucher: Voucher, plan: Planned, document: DocumentRow) -> None:
         before = row.source_content
         self.rebuilt.append((voucher, self.flow_id, plan.content))
+        corrected = before == plan.content and row.fingerprint != voucher.content
         row.source_content, row.fingerprint = plan.content, voucher.content
-        self.register.take(row, Signal.REBUILT, document, before_hash=before)
+        self.register.take(row, Signal.REBUILT, document, reason=_CORRECTED if corrected else "", before_hash=before)
         self.register.take(row, Signal.CHECK_PASSED, document)
         row.retry_at, row.tries, row.write_back, row.posting_date = None, 0, None, voucher.posting_date
         self.moved_on.add(row.key)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, LiteralString
+from typing import Any
 
-from psycopg import Cursor
+from psycopg import Cursor, sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
@@ -13,6 +13,7 @@ from finbridge.core.codes import (
     CodeChange,
     CodeRecord,
     MissingCode,
+    PostedUnderOldCode,
     Proposal,
     ProposalState,
     changes_hash,
@@ -24,11 +25,18 @@ from finbridge.core.errors import GiveUp
 from finbridge.core.ports import CodeRow
 from finbridge.hub import codes
 from finbridge.hub.bulk import Columns, insert_rows
+from finbridge.hub.code_corrections import posted_under_old_code
 from finbridge.hub.connections import Connections
 
-_COLUMNS: LiteralString = """
-proposal_id, flow_id, maker, made_at, note, rows, sha256, state, checker, decided_at, decision_note
-"""
+_PROPOSALS = sql.SQL("""
+SELECT proposal_id, flow_id, maker, made_at, note, rows, sha256, state, checker, decided_at, decision_note
+FROM hub.code_proposal
+""")
+_LISTED = _PROPOSALS + sql.SQL("""
+WHERE (%(flow)s::text IS NULL OR flow_id = %(flow)s) AND (NOT %(only_open)s OR state = 'open')
+ORDER BY proposal_id DESC LIMIT %(limit)s
+""")
+_LOCKED = _PROPOSALS + sql.SQL("WHERE proposal_id = %s FOR UPDATE")
 _TRAIL = Columns("actor text, flow_id text, document_id text, action text, reason text, after_hash text")
 
 
@@ -64,14 +72,7 @@ class CodeProposals:
     def proposals(self, flow_id: str | None = None, *, only_open: bool = False, limit: int = 100) -> list[Proposal]:
         """Proposals, the newest first."""
         with self._connections.session() as connection, connection.cursor(row_factory=dict_row) as cursor:
-            rows = cursor.execute(
-                f"""
-                SELECT {_COLUMNS} FROM hub.code_proposal
-                WHERE (%(flow)s::text IS NULL OR flow_id = %(flow)s) AND (NOT %(only_open)s OR state = 'open')
-                ORDER BY proposal_id DESC LIMIT %(limit)s
-                """,  # noqa: S608 - the columns stand above
-                {"flow": flow_id, "only_open": only_open, "limit": limit},
-            ).fetchall()
+            rows = cursor.execute(_LISTED, {"flow": flow_id, "only_open": only_open, "limit": limit}).fetchall()
         return [_proposal(row) for row in rows]
 
     def proposal(self, proposal_id: int) -> Proposal:
@@ -82,6 +83,10 @@ class CodeProposals:
         """
         with self._connections.transaction() as cursor:
             return _locked(cursor, proposal_id)
+
+    def posted(self, proposal_id: int) -> list[PostedUnderOldCode]:
+        """What stands in finance under the old code; see `finbridge.hub.code_corrections`."""
+        return posted_under_old_code(self._connections, proposal_id)
 
     # ------------------------------------------------------------ deciding
 
@@ -161,10 +166,7 @@ def _open(cursor: Cursor, proposal_id: int, checker: str) -> Proposal:
 
 def _locked(cursor: Cursor, proposal_id: int) -> Proposal:
     with cursor.connection.cursor(row_factory=dict_row) as rows:
-        found = rows.execute(
-            f"SELECT {_COLUMNS} FROM hub.code_proposal WHERE proposal_id = %s FOR UPDATE",  # noqa: S608 - see above
-            [proposal_id],
-        ).fetchone()
+        found = rows.execute(_LOCKED, [proposal_id]).fetchone()
     if found is None:
         raise GiveUp("no_such_proposal", f"没有提案 {proposal_id} / there is no proposal {proposal_id}")
     return _proposal(found)

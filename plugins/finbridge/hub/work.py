@@ -15,6 +15,7 @@ from finbridge.core.errors import GiveUp
 from finbridge.core.ids import VoucherKind
 from finbridge.core.lifecycle import IN_DOUBT, Signal, VoucherState
 from finbridge.core.ports import DocumentWork, Lease, Problem, Stage
+from finbridge.hub.codes import keep_tables
 from finbridge.hub.connections import Connections
 from finbridge.hub.documents import DocumentRow, bring_news, give_back, lock_leased, lock_named
 from finbridge.hub.register import Register
@@ -75,6 +76,8 @@ def claim(
     asked = {"flow": flow_id, "stage": stage.value, "worker": worker, "limit": limit, "seconds": lease_seconds}
     statement, named = (CLAIM, {}) if only is None else (CLAIM_ONLY, {"only": list(only)})
     with connections.transaction() as cursor:
+        if stage is Stage.PLAN:
+            keep_tables(cursor, flow_id)  # a change of codes sees this lease, or its codes are read after the change
         with cursor.connection.cursor(row_factory=dict_row) as rows:
             taken = rows.execute(statement, {**asked, **named}).fetchall()
         if not taken:
