@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+from psycopg import sql
 from psycopg.rows import class_row, dict_row
 
 from finbridge.core.notify import Alarm, Sighting
@@ -16,12 +17,26 @@ from finbridge.hub.bulk import Columns, arrays
 from finbridge.hub.connections import Connections
 
 _SEEN = Columns("flow_id text, company text, cause text, detail text, dag_id text, run_id text, task_id text")
-_COLUMNS = (
-    "alarm_id, flow_id, company, cause, detail, dag_id, run_id, task_id, opened_at, last_seen_at, times, told_open_at, "
-    "closed_at, told_close_at"
-)
-_OPEN_UNTOLD = "closed_at IS NULL AND told_open_at IS NULL"
-_CLOSED_UNTOLD = "closed_at IS NOT NULL AND told_close_at IS NULL"
+_SEE = sql.SQL("""
+INSERT INTO hub.alarm AS t (flow_id, company, cause, detail, dag_id, run_id, task_id)
+SELECT flow_id, company, cause, detail, dag_id, run_id, task_id
+FROM {}
+ON CONFLICT (flow_id, company, cause) WHERE closed_at IS NULL DO UPDATE SET
+    times = t.times + 1, last_seen_at = now(), detail = excluded.detail,
+    dag_id = excluded.dag_id, run_id = excluded.run_id, task_id = excluded.task_id
+""").format(_SEEN.unnested)
+_ALARMS = sql.SQL("""
+SELECT alarm_id, flow_id, company, cause, detail, dag_id, run_id, task_id, opened_at, last_seen_at, times,
+       told_open_at, closed_at, told_close_at
+FROM hub.alarm
+""")
+_UNTOLD = _ALARMS + sql.SQL("""
+WHERE (closed_at IS NULL AND told_open_at IS NULL) OR (closed_at IS NOT NULL AND told_close_at IS NULL)
+ORDER BY coalesce(closed_at, opened_at), alarm_id LIMIT 1 FOR UPDATE SKIP LOCKED
+""")
+_TOLD = sql.SQL("UPDATE hub.alarm SET {} = clock_timestamp() WHERE alarm_id = %s")
+_OPEN = _ALARMS + sql.SQL("WHERE closed_at IS NULL AND (%s::text IS NULL OR flow_id = %s) ORDER BY opened_at")
+_RECENT = _ALARMS + sql.SQL("ORDER BY opened_at DESC LIMIT %s")
 
 
 class Alarms:
@@ -40,17 +55,7 @@ class Alarms:
         if not rows:
             return
         with self._connections.transaction() as cursor:
-            cursor.execute(
-                f"""
-                INSERT INTO hub.alarm AS t (flow_id, company, cause, detail, dag_id, run_id, task_id)
-                SELECT flow_id, company, cause, detail, dag_id, run_id, task_id
-                FROM {_SEEN.unnested.as_string()}
-                ON CONFLICT (flow_id, company, cause) WHERE closed_at IS NULL DO UPDATE SET
-                    times = t.times + 1, last_seen_at = now(), detail = excluded.detail,
-                    dag_id = excluded.dag_id, run_id = excluded.run_id, task_id = excluded.task_id
-                """,  # noqa: S608 - column names and types of this module
-                arrays(_SEEN, rows),
-            )
+            cursor.execute(_SEE, arrays(_SEEN, rows))
 
     def close(
         self,
@@ -95,21 +100,11 @@ class Alarms:
 
     def _tell_one(self, send: Callable[[Alarm], bool]) -> bool:
         with self._connections.session() as connection, connection.transaction():
-            found = (
-                connection.cursor(row_factory=class_row(Alarm))
-                .execute(
-                    f"SELECT {_COLUMNS} FROM hub.alarm WHERE ({_OPEN_UNTOLD}) OR ({_CLOSED_UNTOLD}) "  # noqa: S608 - texts of this module
-                    "ORDER BY coalesce(closed_at, opened_at), alarm_id LIMIT 1 FOR UPDATE SKIP LOCKED"
-                )
-                .fetchone()
-            )
+            found = connection.cursor(row_factory=class_row(Alarm)).execute(_UNTOLD).fetchone()
             if found is None or not send(found):
                 return False
             column = "told_open_at" if found.closed_at is None else "told_close_at"
-            connection.execute(
-                f"UPDATE hub.alarm SET {column} = clock_timestamp() WHERE alarm_id = %s",  # noqa: S608 - one of two names
-                [found.alarm_id],
-            )
+            connection.execute(_TOLD.format(sql.Identifier(column)), [found.alarm_id])
             return True
 
     def companies_of(self, flow_id: str, document_ids: Collection[str]) -> dict[str, int]:
@@ -124,16 +119,12 @@ class Alarms:
 
     def open_rows(self, flow_id: str | None = None) -> list[dict[str, Any]]:
         """Open alarms, oldest first, as rows of the table: for pages."""
-        return self._rows("closed_at IS NULL AND (%s::text IS NULL OR flow_id = %s)", [flow_id, flow_id], "opened_at")
+        return self._rows(_OPEN, [flow_id, flow_id])
 
     def recent_rows(self, limit: int = 50) -> list[dict[str, Any]]:
         """Open and closed alarms, newest first, as rows of the table."""
-        return self._rows("true", [], f"opened_at DESC LIMIT {int(limit)}")
+        return self._rows(_RECENT, [limit])
 
-    def _rows(self, condition: str, values: list[Any], order: str) -> list[dict[str, Any]]:
+    def _rows(self, statement: sql.Composed, values: list[object]) -> list[dict[str, Any]]:
         with self._connections.session() as connection:
-            return (
-                connection.cursor(row_factory=dict_row)
-                .execute(f"SELECT {_COLUMNS} FROM hub.alarm WHERE {condition} ORDER BY {order}", values)  # noqa: S608 - texts of this module
-                .fetchall()
-            )
+            return connection.cursor(row_factory=dict_row).execute(statement, values).fetchall()

@@ -93,7 +93,7 @@ def _upgrade(connection: Connection, revision: str) -> None:
     """Inside one transaction: the revisions, and a remark on the schema that every role may read."""
     from alembic import command
     from alembic.config import Config
-    from sqlalchemy import text
+    from sqlalchemy import column, select, table, text
 
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
     if not connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": APP_ROLE}).scalar():
@@ -105,7 +105,8 @@ def _upgrade(connection: Connection, revision: str) -> None:
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
-    reached = connection.execute(text(f"SELECT version_num FROM {SCHEMA}.revision")).scalar()  # noqa: S608 - a constant
+    revision_table = table("revision", column("version_num"), schema=SCHEMA)
+    reached = connection.execute(select(revision_table.c.version_num)).scalar()
     connection.execute(text(f"COMMENT ON SCHEMA {SCHEMA} IS 'finbridge, revision {reached}'"))
 
 
