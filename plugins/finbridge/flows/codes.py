@@ -45,7 +45,7 @@ _EXPLAINED = (
     "The end day is exclusive, blank = open. Rows are never deleted: they end. A row left out stays as it is.",
     "多段代码以 | 连接，如 ADM|TRAVEL。",
     "Parts of a code are joined by |, e.g. ADM|TRAVEL.",
-    "以 = + - @ 开头的内容前有一个单引号，读入时去掉。",
+    "以 = + - @（含全角）开头的内容前有一个单引号，读入时去掉。",
     "What begins like a formula carries an apostrophe; it is taken away again when the file is read.",
     "斜体列仅供参考，读入时忽略。",
     "Columns in italics are shown only and ignored when the file is read.",

@@ -1,7 +1,7 @@
 """Code tables as Excel and CSV files: headings, cells, and what keeps a spreadsheet from running what it shows.
 
-A cell that begins like a formula (``= + - @``) is written with an apostrophe before it, and one apostrophe is taken
-away when it is read: so the round trip changes nothing.
+A cell that begins like a formula (``= + - @``, their full-width forms, a tab or a line break) is written with an
+apostrophe before it, and one apostrophe is taken away when it is read: so the round trip changes nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from openpyxl.worksheet.worksheet import Worksheet
 
 README = "说明 README"
-_RISKY = ("=", "+", "-", "@", "\t", "\r", "'")
+#: Full-width forms are taken for formulas by spreadsheets of East Asian locales.
+_RISKY = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'", "＇")
 _TITLE_LENGTH = 31  # Excel's
 _MAX_BYTES = 20_000_000
 _MAX_ROWS = 200_000
