@@ -122,7 +122,7 @@ class Kills:
 
     async def _one(self, play: Play, name: str, claims: Sequence[Document]) -> Killed:
         await play.approve(claims[:BEFORE])
-        victim = _victim(self.stack, name)
+        victim = victim_of(self.stack, name)
         pid = await self._dead(victim, name)
         begin = time.monotonic()
         meanwhile = asyncio.create_task(play.approve(claims[BEFORE:]))
@@ -131,12 +131,12 @@ class Kills:
         await meanwhile
         if victim.others_answer:
             await asyncio.to_thread(victim.revive)
-        back = await _until(victim.lives, self.limit_seconds)
+        back = await within(victim.lives, self.limit_seconds)
         if not back:
             raise NotKilled(f"{name} is not back after {self.limit_seconds:.0f} s")
         back_seconds = time.monotonic() - begin
         left = self.limit_seconds - back_seconds
-        settled = await play.numbered(claims, left) and await _until(victim.over, left)
+        settled = await play.numbered(claims, left) and await within(victim.over, left)
         return Killed(
             name=name,
             pid=pid,
@@ -155,7 +155,7 @@ class Kills:
         raise NotKilled(f"{name}: there was nothing to kill")
 
 
-async def _until(reached: Callable[[], bool], seconds: float) -> bool:
+async def within(reached: Callable[[], bool], seconds: float) -> bool:
     """Poll a condition; what fails while a part is coming back counts as not reached."""
     until = time.monotonic() + seconds
     while True:
@@ -181,8 +181,8 @@ class Victim:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
 
-    def kill(self) -> int:
-        """SIGKILL; returns the process id that died, 0 where there is nothing to kill just now."""
+    def kill(self, *, clean: bool = False) -> int:
+        """SIGKILL (``clean``: SIGTERM); returns the process id that was hit, 0 where there is nothing just now."""
         raise NotImplementedError
 
     def revive(self) -> None:
@@ -206,10 +206,13 @@ class _Component(Victim):
         self._before = 0
         self._killed_at = 0.0
 
-    def kill(self) -> int:
+    def kill(self, *, clean: bool = False) -> int:
         airflow = self.stack.airflow_up
         self._before = airflow.pid(self.name)
-        airflow.kill(self.name)
+        if clean:
+            os.kill(self._before, signal.SIGTERM)
+        else:
+            airflow.kill(self.name)
         self._killed_at = time.time()
         return self._before
 
@@ -230,12 +233,12 @@ class _TaskWorker(Victim):
         super().__init__(stack)
         self._task = ""
 
-    def kill(self) -> int:
+    def kill(self, *, clean: bool = False) -> int:
         for child in psutil.Process(self.stack.airflow_up.pid("scheduler")).children():
             with suppress(psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied):
                 task = " ".join(child.cmdline()).partition(_WORKER_TITLE)[2].strip()
                 if task and task != _IDLE and self._state(task) == "running":
-                    os.kill(child.pid, signal.SIGKILL)
+                    os.kill(child.pid, signal.SIGTERM if clean else signal.SIGKILL)
                     if self._state(task) == "running":  # it had not just ended by itself
                         self._task = task
                         return child.pid
@@ -255,10 +258,10 @@ class _TaskWorker(Victim):
 
 
 class _Tryton(Victim):
-    def kill(self) -> int:
+    def kill(self, *, clean: bool = False) -> int:
         ledger = self.stack.ledger_up
         pid = ledger.pid
-        ledger.kill()
+        ledger.stop() if clean else ledger.kill()
         return pid
 
     def revive(self) -> None:
@@ -271,9 +274,9 @@ class _Tryton(Victim):
 class _Oa(Victim):
     others_answer = False
 
-    def kill(self) -> int:
+    def kill(self, *, clean: bool = False) -> int:
         pid = self.stack.weaver.pid
-        self.stack.weaver.kill()
+        self.stack.weaver.stop() if clean else self.stack.weaver.kill()
         return pid
 
     def revive(self) -> None:
@@ -292,9 +295,9 @@ class _Postgres(Victim):
         self.holds_airflow = name == "hub-postgres"
         self._killed_at = 0.0
 
-    def kill(self) -> int:
+    def kill(self, *, clean: bool = False) -> int:
         pid = self.server.pid
-        self.server.kill()
+        self.server.stop() if clean else self.server.kill()
         self._killed_at = time.time()
         return pid
 
@@ -310,7 +313,7 @@ class _Postgres(Victim):
         return all(beats_since(health, name, self._killed_at) for name in _HEARTBEATS)
 
 
-def _victim(stack: Stack, name: str) -> Victim:
+def victim_of(stack: Stack, name: str) -> Victim:
     special: dict[str, Callable[[Stack], Victim]] = {"task-worker": _TaskWorker, "tryton": _Tryton, "oa": _Oa}
     if name in special:
         return special[name](stack)

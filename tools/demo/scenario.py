@@ -40,6 +40,7 @@ class Fate(StrEnum):
     IN_APPROVAL = "left in approval"
     DRAFT = "left as draft"
     UNDER_KILL = "approved while something is killed"
+    ARCHIVED = "approved, then forced into the archive"
 
 
 #: Shares of 400 documents; smaller demos scale, each fate at least once (at least five of the named ones from 200 on).
@@ -151,14 +152,21 @@ class Play:
         paced = self.of(Fate.PACED)
         done = {id(document) for document in warmed}
         others = [d for d in self.documents if d.fate not in _OWN_TIMES and id(d) not in done]
-        rng = random.Random(self.seed + 1)  # noqa: S311 - a repeatable play, no secret
-        rng.shuffle(others)
-        span = len(paced) * self.pace_seconds
         begin = asyncio.get_running_loop().time()
         stories = [self._paced(document, begin + n * self.pace_seconds) for n, document in enumerate(paced)]
-        stories += [
-            self._story(document, begin + span * 0.8 * n / max(1, len(others)), rng.uniform(0.5, 4.0))
-            for n, document in enumerate(others)
+        await _together(
+            [*stories, self.stream(others, len(paced) * self.pace_seconds * 0.8)], parallel=len(stories) + 1
+        )
+
+    async def stream(self, documents: Sequence[Document], seconds: float) -> None:
+        """Each document's own story, in a seeded order, begun at an even pace over so many seconds."""
+        mixed = list(documents)
+        rng = random.Random(self.seed + 1)  # noqa: S311 - a repeatable play, no secret
+        rng.shuffle(mixed)
+        begin = asyncio.get_running_loop().time()
+        stories = [
+            self._story(document, begin + seconds * n / len(mixed), rng.uniform(0.5, 4.0))
+            for n, document in enumerate(mixed)
         ]
         await _together(stories, parallel=len(stories))
 
@@ -229,6 +237,15 @@ class Play:
         except Refused:
             self.refused["withdrawal after the form had moved on"] += 1
 
+    async def _archived(self, document: Document, pause: float) -> None:
+        """Forced into the archive while the suite is posting it: the number may come too late for the form."""
+        await self._plain(document, pause)
+        await asyncio.sleep(pause)
+        try:
+            await self.people.force_over(document.request_id)
+        except Refused:
+            self.refused["an archived form is not forced over again"] += 1
+
     async def _again(self, document: Document, pause: float) -> None:
         document.claim = self.company.corrected(document.claim)
         await asyncio.sleep(pause)
@@ -257,6 +274,7 @@ _STORIES: dict[Fate, Callable[[Play, Document, float], Awaitable[None]]] = {
     Fate.REVERSED: Play._reversed,
     Fate.REVERSED_RIGHT: Play._reversed,
     Fate.RECALLED: Play._recalled,
+    Fate.ARCHIVED: Play._archived,
 }
 
 

@@ -232,12 +232,17 @@ class Stack:
         return replace(self._row(conn_id), port=self._ports[conn_id])
 
     def overrides(self) -> dict[str, str]:
-        """``AIRFLOW_CONN_<ID>`` for each connection whose port of the file was taken."""
+        """``AIRFLOW_CONN_<ID>`` for each connection whose port is another one than the file says."""
+        rows = {row.conn_id: (row, self.connection(row.conn_id)) for row in self.settings.connections}
         return {
-            f"AIRFLOW_CONN_{row.conn_id.upper()}": self.connection(row.conn_id).as_json()
-            for row in self.settings.connections
-            if row.port != self._ports[row.conn_id]
+            f"AIRFLOW_CONN_{name.upper()}": real.as_json()
+            for name, (row, real) in rows.items()
+            if row.port != real.port
         }
+
+    def server_port(self, conn_id: str) -> int:
+        """Where the server of a connection itself answers."""
+        return self._ports[conn_id]
 
     def _row(self, conn_id: str) -> ConnectionRow:
         return next(row for row in self.settings.connections if row.conn_id == conn_id)
