@@ -233,7 +233,7 @@ def test_housekeeping_takes_old_rows_and_logs_and_leaves_new_and_running_ones(st
             "UPDATE task_instance SET start_date = start_date - %s * interval '1 day' WHERE run_id = %s",
         ):
             stack.suite.execute("airflow", statement, [days, run_id])
-        for path in (logs / f"run_id={run_id}").rglob("*"):
+        for path in (folder := logs / f"run_id={run_id}", *folder.rglob("*")):
             written = time.time() - days * 86400
             os.utime(path, (written, written))
     # a run that began 170 days ago and waits still: nothing that is younger than it goes

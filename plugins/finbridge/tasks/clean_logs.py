@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,10 @@ from pathlib import Path
 from finbridge.core.errors import GiveUp
 
 #: What Airflow writes: a folder a run of a DAG, and a folder a day of the DAG processor.
-_RUNS, _DAYS = "dag_id=*/run_id=*", "dag_processor/*"
+_DAG, _RUN = "dag_id=", "run_id="
+_RUNS, _DAYS = f"{_DAG}*/{_RUN}*", "dag_processor/*"
+#: A folder in which something came or went this lately may be about to be written into.
+QUIET_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,28 +26,51 @@ class Cleaned:
     bytes: int = 0
 
 
-def clean_logs(base: Path, before: datetime) -> Cleaned:
-    """Delete the folders whose every file was written last before that time.
+def clean_logs(base: Path, before: datetime, unfinished: Callable[[str, str], bool] | None = None) -> Cleaned:
+    """Delete the folders whose every file was written last before that time, and folders of DAGs that stand empty.
 
-    A run that still writes keeps all of its logs. Links are never followed and never deleted.
+    A run that still writes keeps all of its logs; so does one that was cleared and is about to write. A DAG's folder
+    goes once it has been empty for an hour: a first task that makes its folders finds the one that it made. Links are
+    never followed and never deleted.
+
+    Args:
+        unfinished: whether a run (DAG id, run id) is queued or runs; asked right before its logs go.
 
     Raises:
         GiveUp: the base folder is not one that can be a log folder.
     """
     root = _checked(base)
+    quiet = time.time() - QUIET_SECONDS
     files = size = 0
     for pattern in (_RUNS, _DAYS):
         for folder in sorted(root.glob(pattern)):
             if folder.is_symlink() or folder.parent.is_symlink() or not folder.is_dir():
                 continue
             found = list(_files(folder))
-            if any(status.st_mtime >= before.timestamp() for _, status in found):
+            if any(status.st_mtime >= before.timestamp() for _, status in found) or not _is_quiet(folder, quiet):
+                continue
+            if pattern == _RUNS and unfinished is not None and unfinished(*_names(folder)):
                 continue
             for path, status in found:
                 path.unlink(missing_ok=True)
                 files, size = files + 1, size + status.st_size
-            _drop_empty(folder, root)
+            _drop_empty(folder)
+    for folder in sorted(root.glob(f"{_DAG}*")):
+        if not folder.is_symlink() and folder.is_dir() and folder.stat().st_mtime < quiet:
+            _rmdir(folder)
     return Cleaned(files, size)
+
+
+def _names(folder: Path) -> tuple[str, str]:
+    return folder.parent.name.removeprefix(_DAG), folder.name.removeprefix(_RUN)
+
+
+def _is_quiet(folder: Path, before: float) -> bool:
+    """Whether nothing came into the folder or went out of it, or of one below, since that time."""
+    try:
+        return all(Path(place).stat().st_mtime < before for place, _, _ in os.walk(folder, followlinks=False))
+    except FileNotFoundError:
+        return False
 
 
 def _checked(base: Path) -> Path:
@@ -65,13 +92,10 @@ def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
                 continue
 
 
-def _drop_empty(folder: Path, root: Path) -> None:
-    """Empty folders below, the folder itself, and parents that became empty; never the base."""
+def _drop_empty(folder: Path) -> None:
+    """Empty folders below, and the folder itself."""
     for place, _, _ in os.walk(folder, topdown=False, followlinks=False):
         _rmdir(Path(place))
-    for parent in folder.parents:
-        if parent == root or not _rmdir(parent):
-            return
 
 
 def _rmdir(path: Path) -> bool:

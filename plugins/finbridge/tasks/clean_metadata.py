@@ -63,13 +63,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def cut_off(session: Session, wanted: datetime) -> datetime:
-    """The wanted time, or the beginning of the oldest unfinished run where that is earlier."""
+    """The wanted time, or the first moment of the oldest unfinished run where that is earlier.
+
+    A run that was cleared is unfinished again and begins anew, but what its tasks left for one another is as old as
+    its row: when that was made counts, not when the run began last.
+    """
     from airflow.models.dagrun import DagRun
     from airflow.utils.state import DagRunState
     from sqlalchemy import func, select
 
-    began = func.coalesce(DagRun.start_date, DagRun.queued_at, DagRun.run_after)
-    oldest = session.scalar(select(func.min(began)).where(DagRun.state.in_((DagRunState.RUNNING, DagRunState.QUEUED))))
+    moments = (func.coalesce(DagRun.created_at, DagRun.run_after), DagRun.queued_at, DagRun.start_date)
+    unfinished = DagRun.state.in_((DagRunState.RUNNING, DagRunState.QUEUED))
+    found = session.execute(select(*(func.min(moment) for moment in moments)).where(unfinished)).one()
+    oldest = min((moment for moment in found if moment is not None), default=None)
     return wanted if oldest is None else min(wanted, oldest - timedelta(seconds=1))
 
 

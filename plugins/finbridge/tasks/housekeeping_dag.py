@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,9 +99,14 @@ class CleanLogsOperator(BaseOperator):
         cleaned = context["ti"].xcom_pull(task_ids=self.metadata_task)
         if cleaned:
             before = min(before, datetime.fromisoformat(cleaned["before"]))
-        gone = clean_logs(Path(conf.get("logging", "base_log_folder")), before)
+        gone = clean_logs(Path(conf.get("logging", "base_log_folder")), before, unfinished_of(context["ti"]))
         self.log.info("before %s: %d files, %d bytes", before.isoformat(), gone.files, gone.bytes)
         return {"files": gone.files, "bytes": gone.bytes}
+
+
+def unfinished_of(ti: Any) -> Callable[[str, str], bool]:
+    """Whether Airflow says of a run that it is queued or runs, cleared ones included; one that is gone does not."""
+    return lambda dag_id, run_id: ti.get_dr_count(dag_id, run_ids=[run_id], states=["queued", "running"]) > 0
 
 
 class CleanHubOperator(BaseOperator):
