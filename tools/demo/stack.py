@@ -29,6 +29,7 @@ from finbridge.cli.stack.ledger import LedgerServer, demo_spec
 from finbridge.cli.stack.ledger_template import LedgerTemplate
 from finbridge.cli.stack.postgres import HOST, Postgres
 from finbridge.cli.stack.processes import ManagedProcess
+from finbridge.core.people import SAMPLE_CHECKER, SAMPLE_MAKER
 from finbridge.hub import PostgresHub, ensure_roles, migrate, open_hub
 from finbridge.mapping.codes import read_code_files
 from finbridge.tasks.settings import ConnectionRow, Settings, read_settings
@@ -183,7 +184,7 @@ class Stack:
         self.suite.create_database(row.schema or "hub", owner="hub_owner")
         migrate(self.suite.dsn(row.schema or "hub", "hub_owner", self._owner_password))
         with self.open_hub() as hub:
-            loaded = hub.load_codes(FLOW_ID, read_code_files(CODES), maker="demo", checker="demo-checker")
+            loaded = hub.load_codes(FLOW_ID, read_code_files(CODES), maker=SAMPLE_MAKER, checker=SAMPLE_CHECKER)
         self.say(f"hub migrated, {loaded} rows of code tables loaded")
         self.suite.ensure_role("airflow", self._airflow_password)
         self.suite.create_database("airflow", owner="airflow")

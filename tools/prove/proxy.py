@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Any
 
 HOST = "127.0.0.1"
 _PIECE = 65536
+#: A fault that nobody met is over after this: what comes a minute later meets the faults of that time.
+FAULT_LIVES_SECONDS = 10.0
 _DRIP_BYTES = 64
 _HTML = b"<html><body>\xe7\xb3\xbb\xe7\xbb\x9f\xe7\xb9\x81\xe5\xbf\x99</body></html>"  # 系统繁忙
 
@@ -48,6 +51,7 @@ class Fault:
     """One kind of break, for so many requests."""
 
     kind: str
+    until: float
     count: int = 1
     seconds: float = 3.0
 
@@ -65,13 +69,18 @@ class Proxy:
         if order.get("clear"):
             self.armed.clear()
         elif order.get("kind") in KINDS:
-            self.armed.append(Fault(order["kind"], int(order.get("count", 1)), float(order.get("seconds", 3.0))))
+            until = time.monotonic() + FAULT_LIVES_SECONDS
+            count, seconds = int(order.get("count", 1)), float(order.get("seconds", 3.0))
+            self.armed.append(Fault(order["kind"], until, count, seconds))
         else:
             return {"error": f"unknown kind {order.get('kind')!r}"}
         return {"armed": sum(fault.count for fault in self.armed)}
 
     def take(self) -> Fault | None:
         """The fault for the request that comes now."""
+        now = time.monotonic()
+        while self.armed and self.armed[0].until < now:
+            self.armed.popleft()
         if not self.armed:
             return None
         fault = self.armed[0]

@@ -193,6 +193,8 @@ class Trouble:
         return True
 
     def _tell_oa(self, rules: Sequence[Mapping[str, Any]]) -> None:
+        """New rules in place of what the last ones have left."""
+        _call(f"{self.stack.control_url}/faults", method="DELETE")
         _call(f"{self.stack.control_url}/faults", rules)
 
     def _count_oa(self) -> None:

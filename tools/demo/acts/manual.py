@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from finbridge.core.people import SAMPLE_CHECKER, SAMPLE_MAKER
 from finbridge.core.ports import CodeRow
 
 from tools.demo.acts.journals import Gained, gained, standing
@@ -97,7 +98,7 @@ def _load_code(stack: Stack) -> str:
         valid_to=None,
     )
     with stack.open_hub() as hub:
-        rows = hub.load_codes(FLOW_ID, [row], maker="demo", checker="demo-checker")
+        rows = hub.load_codes(FLOW_ID, [row], maker=SAMPLE_MAKER, checker=SAMPLE_CHECKER)
         return f"{rows} row, {sum(hub.due(FLOW_ID).values())} held documents are looked at again"
 
 
