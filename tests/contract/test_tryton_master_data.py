@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -14,6 +15,7 @@ from finbridge.mapping import read_code_files
 from openpyxl import load_workbook
 from typer.testing import CliRunner
 
+from tests.airflow_people import AirflowPeople, airflow_people, log_in
 from tests.contract.tryton_harness import TrytonHarness
 from tests.hub_fixtures import SECRET, HubDatabase
 
@@ -62,8 +64,18 @@ async def test_what_was_closed_is_shown_as_closed(ledger_server: LedgerServer) -
                 connection.execute(statement.format(value))
 
 
+@pytest.fixture
+def people() -> Iterator[AirflowPeople]:
+    with airflow_people() as found:
+        yield found
+
+
 def test_from_finance_to_an_approved_code(
-    ledger_server: LedgerServer, hub_database: HubDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ledger_server: LedgerServer,
+    hub_database: HubDatabase,
+    people: AirflowPeople,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """master, export, a person's change in Excel, propose, approve: by the commands alone."""
     server = hub_database.server
@@ -82,7 +94,8 @@ def test_from_finance_to_an_approved_code(
         hub.load_codes(FLOW, rows, maker="wang", checker="li")
     runner = CliRunner()
 
-    def run(*arguments: str, code: int = 0) -> str:
+    def run(*arguments: str, code: int = 0, by: str = "wang") -> str:
+        log_in(monkeypatch, people, by)
         done = runner.invoke(app, ["codes", *arguments])
         assert done.exit_code == code, done.output
         return done.output
@@ -91,21 +104,21 @@ def test_from_finance_to_an_approved_code(
     assert "parties 5" in told and "员工" not in told, "counts alone: parties are people"
     path = tmp_path / "codes.xlsx"
     run("export", "--flow", FLOW, "--out", str(path))
-    assert "没有变化" in run("propose", "--flow", FLOW, "--file", str(path), "--by", "wang")
+    assert "没有变化" in run("propose", "--flow", FLOW, "--file", str(path))
     page = (book := load_workbook(path))["expense_account"]
     names = {line[1]: line[3] for line in page.iter_rows(min_row=2, values_only=True)}
     assert names["ADM|TRAVEL"] == "差旅费", "the account's name stands beside it"
     page.append([None, "ADM|TRAINING", "6602", None, "2026-01-01"])
     book.save(path)
-    refused = run("propose", "--flow", FLOW, "--file", str(path), "--by", "wang", code=1)
+    refused = run("propose", "--flow", FLOW, "--file", str(path), code=1)
     assert "closed or a heading in company 1000, 2000" in refused
     page.cell(page.max_row, 3, "660202")
     book.save(path)
-    told = run("propose", "--flow", FLOW, "--file", str(path), "--by", "wang", "--note", "training")
+    told = run("propose", "--flow", FLOW, "--file", str(path), "--note", "training")
     assert "新增 new: expense_account * ADM|TRAINING: 660202 办公费" in told
-    assert "two people" in run("approve", "1", "--by", "wang", code=1)
+    assert "none of those who may approve" in run("approve", "1", by="wang", code=1)
     assert "wang" in run("proposals")
-    assert "loaded 1" in run("approve", "1", "--by", "li")
+    assert "loaded 1" in run("approve", "1", by="admin")
     assert "缺失代码 / missing codes: 0" in run("missing", "--flow", FLOW)
     with hub_database.open() as hub:
         assert len(hub.codes(FLOW)) == len(rows) + 1

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 codes = typer.Typer(no_args_is_help=True, help="对照表 / code tables, with maker and checker")
 _FlowId = Annotated[str, typer.Option("--flow", help="as in include/flows / 流程")]
 _Number = Annotated[int, typer.Argument(help="number of the proposal / 提案编号")]
-_By = Annotated[str, typer.Option("--by", help="who you are / 操作人")]
 _Note = Annotated[str, typer.Option("--note", help="why / 说明")]
 _WORDS = {
     ChangeKind.NEW: "新增 new",
@@ -65,15 +64,19 @@ def propose(
     *,
     flow: _FlowId,
     file: Annotated[Path, typer.Option(help=".xlsx or .csv")],
-    by: _By,
     note: _Note = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the difference, store nothing / 只看差异")] = False,
 ) -> None:
-    """Validate a file, show how it differs, and store it as a proposal for a second person. 提交变更，待他人复核"""
+    """Validate a file, show how it differs, and store it as a proposal for a second person. 提交变更，待他人复核
+
+    Asks Airflow who you are, unless it is a dry run: FINBRIDGE_AIRFLOW_URL, and your name and password there.
+    """
+    from finbridge.cli.airflow_login import verified_reader
     from finbridge.flows import codes as verbs
 
     with _told(), _opened(flow) as (room, _):
-        found = verbs.propose(room, file, maker=by, note=note, store=not dry_run)
+        maker = "" if dry_run else verified_reader(flow)
+        found = verbs.propose(room, file, maker=maker, note=note, store=not dry_run)
         _show(room, found.changes)
         for place in found.left_open[:_SHOWN]:
             typer.echo(f"  未填目标，未提交 / no target yet, left open: {place}")
@@ -88,7 +91,7 @@ def propose(
             return
         typer.echo(
             f"提案 / proposal {found.proposal.proposal_id} sha256 {found.proposal.sha256[:16]}…: 请另一人复核 / "
-            f"another person approves it: finbridge codes approve {found.proposal.proposal_id} --by …"
+            f"another person approves it: finbridge codes approve {found.proposal.proposal_id}"
         )
 
 
@@ -118,25 +121,58 @@ def proposals(
 
 
 @codes.command("approve")
-def approve(*, number: _Number, by: _By, note: _Note = "") -> None:
-    """Load exactly the stored rows of a proposal; documents that lacked those codes are looked at again. 复核通过"""
+def approve(*, number: _Number, note: _Note = "") -> None:
+    """Load exactly the stored rows of a proposal; what lacked those codes or is not sent is looked at again. 复核通过
+
+    Asks Airflow who you are; you must be one of the flow's checkers.
+    """
     from finbridge.hub.proposals import ChangedMeanwhileError
 
     with _told(), environment.open_hub() as hub:
         try:
-            loaded = hub.proposals.approve(number, checker=by, note=note)
+            loaded = hub.proposals.approve(number, checker=_checker(hub, number), note=note)
         except ChangedMeanwhileError as error:
             _show(None, error.changes)
             raise
         typer.echo(f"提案 / proposal {number}: 已生效 / loaded {loaded} 行 rows")
+        old = len(hub.proposals.posted(number))
+        if old:
+            typer.echo(
+                f"已按旧代码过账、不会更改 / posted under the old code, never changed: {old} 张凭证 vouchers; "
+                f"finbridge codes posted {number}"
+            )
 
 
 @codes.command("reject")
-def reject(*, number: _Number, by: _By, note: _Note) -> None:
-    """Close a proposal without loading it. 驳回"""
+def reject(*, number: _Number, note: _Note) -> None:
+    """Close a proposal without loading it; for the flow's checkers. 驳回"""
     with _told(), environment.open_hub() as hub:
-        hub.proposals.reject(number, checker=by, note=note)
+        hub.proposals.reject(number, checker=_checker(hub, number), note=note)
         typer.echo(f"提案 / proposal {number}: 已驳回 / rejected")
+
+
+@codes.command("posted")
+def posted(*, number: _Number) -> None:
+    """List vouchers in finance whose lines carry a target that a proposal corrects. 已按旧代码过账的凭证
+
+    Nothing changes them. Another code may have the same target: a person looks, and corrects in the OA or in finance.
+    """
+    with _told(), environment.open_hub() as hub:
+        found = hub.proposals.posted(number)
+        for item in found[:_SHOWN]:
+            typer.echo(
+                f"  {item.company}  {item.business_number}  {item.finance_number or item.state}  "
+                f"{item.posting_date}  {item.targets}  {item.key}"
+            )
+        typer.echo(f"已按旧代码过账 / posted under the old code: {len(found)}")
+
+
+def _checker(hub: PostgresHub, number: int) -> str:
+    """Who decides on a proposal, as Airflow says."""
+    from finbridge.cli.airflow_login import verified_checker
+
+    flow = flow_of(hub.proposals.proposal(number).flow_id)
+    return verified_checker(flow.flow_id, flow.code_checkers)
 
 
 @codes.command("missing")

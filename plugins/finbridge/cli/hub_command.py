@@ -60,6 +60,7 @@ def sample_codes(
 
     Reads FINBRIDGE_SUPERUSER_DSN (host and port) and FINBRIDGE_HUB_APP_PASSWORD. 载入示例对照表。
     """
+    from finbridge.core.people import SAMPLE_CHECKER, SAMPLE_MAKER
     from finbridge.hub import open_hub
     from finbridge.hub.databases import dsn_of
     from finbridge.mapping.codes import read_code_files
@@ -69,7 +70,7 @@ def sample_codes(
         if opened.codes(flow):  # what maker and checker brought in is never taken back by a second start
             typer.echo(f"tables exist, nothing loaded 已有对照表，未载入: {flow}")
             return
-        changed = opened.load_codes(flow, read_code_files(folder), maker="sample", checker="sample-checker")
+        changed = opened.load_codes(flow, read_code_files(folder), maker=SAMPLE_MAKER, checker=SAMPLE_CHECKER)
     typer.echo(f"rows new or changed 新增或变更: {changed}")
 
 

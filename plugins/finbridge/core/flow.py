@@ -96,6 +96,7 @@ class Flow:
     overlap_days: int = 1
     settle_seconds: float = 60.0
     batch_size: int = 200
+    code_checkers: frozenset[str] = frozenset()  # names in Airflow of those who may approve and reject code tables
     extra: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -52,6 +52,7 @@ def load_flow(path: Path) -> Flow:
         write_back=_write_back(labels, back),
         payment_status=_payment_status(file, data.get("payment_status")),
         month=_month(data.get("month")),
+        code_checkers=frozenset(data.get("codes", {}).get("checkers", ())),
         extra=data.get("extra", {}),
         **data.get("schedule", {}),
     )

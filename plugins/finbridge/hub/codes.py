@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 from finbridge.core.codes import AMBIGUOUS_CODE, HELD_WORDS, UNKNOWN_CODE, CodeRecord, MissingCode
 from finbridge.core.errors import GiveUp
 from finbridge.core.lifecycle import IN_DOUBT, UNSENT, VoucherState
+from finbridge.core.people import person, same_person
 from finbridge.core.ports import CodeRow
 from finbridge.hub.bulk import Columns, arrays, insert_rows
 from finbridge.hub.connections import Connections
@@ -191,13 +192,12 @@ def load_codes(
 
 
 def check_four_eyes(maker: str, checker: str) -> None:
-    """Two people, whatever blanks or capitals stand around their names.
+    """Two people whose names cannot be taken for one another.
 
     Raises:
-        GiveUp: they are one, or one is nobody.
+        GiveUp: they are one, one is nobody, or one has a name that no person has.
     """
-    one, other = maker.strip().casefold(), checker.strip().casefold()
-    if not one or not other or one == other:
+    if not maker.strip() or not checker.strip() or same_person(person(maker), person(checker)):
         raise GiveUp("four_eyes", "对照表须由两人维护：制表与复核不能为同一人 / maker and checker must be two people")
 
 
@@ -223,6 +223,7 @@ def bring_overtaken(cursor: Cursor, flow_id: str, document_ids: Sequence[str]) -
 def merge(cursor: Cursor, flow_id: str, rows: Sequence[CodeRow], *, maker: str, checker: str, reason: str = "") -> int:
     """See `load_codes`; under `lock_tables`."""
     check_four_eyes(maker, checker)
+    maker, checker = person(maker), person(checker)
     distinct = {(row.table, row.company, row.code, row.valid_from): row for row in rows}
     values = [
         (flow_id, r.table, r.company, r.code, r.valid_from, r.valid_to, r.target, maker, checker)

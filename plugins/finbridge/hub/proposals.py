@@ -22,6 +22,7 @@ from finbridge.core.codes import (
     difference,
 )
 from finbridge.core.errors import GiveUp
+from finbridge.core.people import person
 from finbridge.core.ports import CodeRow
 from finbridge.hub import codes
 from finbridge.hub.bulk import Columns, insert_rows
@@ -101,14 +102,15 @@ class CodeProposals:
         if not changes:
             raise GiveUp("nothing_to_propose", "没有任何变化，无需提案 / nothing changes: there is nothing to propose")
         digest = changes_hash(changes)
+        maker = person(maker)
         with self._connections.transaction() as cursor:
             found = cursor.execute(
                 "INSERT INTO hub.code_proposal (flow_id, maker, note, rows, sha256) VALUES (%s, %s, %s, %s, %s) "
                 "RETURNING proposal_id",
-                [flow_id, maker.strip(), note, Jsonb(changes_json(changes)), digest],
+                [flow_id, maker, note, Jsonb(changes_json(changes)), digest],
             ).fetchone()
             number = int(found[0]) if found else 0
-            _note(cursor, flow_id, maker.strip(), "codes_proposed", number=number, digest=digest)
+            _note(cursor, flow_id, maker, "codes_proposed", number=number, digest=digest)
             return _locked(cursor, number)
 
     def approve(self, proposal_id: int, *, checker: str, note: str = "") -> int:
@@ -127,10 +129,8 @@ class CodeProposals:
                 raise ChangedMeanwhileError(proposal, now)
             reason = f"proposal {proposal_id}"
             rows = [change.row for change in proposal.changes]
-            loaded = codes.merge(
-                cursor, proposal.flow_id, rows, maker=proposal.maker, checker=checker.strip(), reason=reason
-            )
-            _decide(cursor, proposal, ProposalState.APPROVED, checker.strip(), note)
+            loaded = codes.merge(cursor, proposal.flow_id, rows, maker=proposal.maker, checker=checker, reason=reason)
+            _decide(cursor, proposal, ProposalState.APPROVED, person(checker), note)
             return loaded
 
     def reject(self, proposal_id: int, *, checker: str, note: str) -> None:
@@ -142,7 +142,7 @@ class CodeProposals:
         if not note.strip():
             raise GiveUp("note_missing", "驳回须写明原因 / say why it is rejected")
         with self._connections.transaction() as cursor:
-            _decide(cursor, _open(cursor, proposal_id, checker), ProposalState.REJECTED, checker.strip(), note)
+            _decide(cursor, _open(cursor, proposal_id, checker), ProposalState.REJECTED, person(checker), note)
 
 
 def _open(cursor: Cursor, proposal_id: int, checker: str) -> Proposal:
