@@ -150,6 +150,9 @@ class Codes:
             raise Refusal('original_is_reversal', ref)
         if original['reversed_by'] is not None:
             raise Refusal('already_reversed', original['reversed_by'])
+        for number, _, _, state in original['cancelled_by']:
+            if state == 'posted':
+                raise Refusal('already_reversed', number)
         return original
 
 

@@ -1,6 +1,7 @@
 # This file is part of finbridge's ledger module: GPL-3.0-or-later, see ../LICENSE.
+from sql import Null
 from trytond import backend
-from trytond.model import Unique, fields
+from trytond.model import Index, Unique, fields
 from trytond.pool import PoolMeta
 from trytond.rpc import RPC
 
@@ -53,6 +54,10 @@ class Move(metaclass=PoolMeta):
             ('reverses_uniq', Unique(table, table.reverses),
                 'finbridge_bridge.msg_reverses_unique'),
             ]
+        # What people cancelled is found by the move that it came from.
+        cls._sql_indexes.add(
+            Index(table, (table.origin, Index.Equality(cardinality='high')),
+                where=table.origin != Null))
         cls.__rpc__.update(
             create_posted=RPC(readonly=False, timeout=60),
             reverse_posted=RPC(readonly=False, timeout=60),
@@ -122,7 +127,11 @@ class Move(metaclass=PoolMeta):
 
     @classmethod
     def list_period(cls, company, period, after_id=0, limit=500):
-        "A page of keyed moves of a period (YYYY-MM), by rising id"
+        """A page of keyed moves of a period (YYYY-MM), by rising id
+
+        With them those of other periods that were cancelled in this one;
+        ``no_period`` where finance knows no such period.
+        """
         return reading.Reading().period(company, period, after_id, limit)
 
     @classmethod

@@ -246,7 +246,7 @@ def _rounds(candidates):
 
 
 def _mirror(lines):
-    for account, side, amount, party in lines:
+    for account, side, amount, party, _ in lines:
         yield account, side, -Decimal(amount), party
 
 

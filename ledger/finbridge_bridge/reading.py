@@ -2,9 +2,17 @@
 """Moves as finance holds them, compactly: two statements whatever the number.
 
 A move is ``{'id', 'ref', 'number', 'date' (ISO), 'period', 'state', 'kind',
-'document', 'reverses' (key or None), 'lines'}``; a line is ``[account, side,
-amount, party]`` with the amount as text, signed on its own side (红字: < 0).
+'document', 'reverses' (key or None), 'cancelled_by', 'lines'}``; a line is
+``[account, side, amount, party, details]`` with the amount as text, signed on
+its own side (红字: < 0), and in details what else stands on it (None: nothing).
+
+``cancelled_by`` names what people took the move back with: ``[number, date,
+period, state]`` of each move that Tryton's own cancel made of it, in whatever
+period. Such a move has no key; its origin names the move that it cancels. One
+that was cancelled itself cancels nothing any more.
 """
+from collections import defaultdict
+
 from trytond.pool import Pool
 from trytond.transaction import Transaction
 
@@ -22,12 +30,35 @@ SELECT l.move, a.code,
     CASE WHEN l.debit <> 0 THEN 'D' WHEN l.credit <> 0 THEN 'C'
         ELSE COALESCE(l.side, 'D') END,
     CASE WHEN l.debit <> 0 THEN l.debit ELSE l.credit END,
-    y.code
+    y.code,
+    l.department, l.cost_centre, l.project, l.dimensions, l.assignment,
+    l.tax_code, c.code, l.amount_second_currency
 FROM account_move_line l
 JOIN account_account a ON a.id = l.account
 LEFT JOIN party_party y ON y.id = l.party
+LEFT JOIN currency_currency c ON c.id = l.second_currency
 WHERE l.move = ANY(%s)
 ORDER BY l.move, l.id'''
+_DETAILS = [
+    'department', 'cost_centre', 'project', 'dimensions', 'assignment',
+    'tax_code', 'second_currency', 'second_amount',
+    ]
+_CANCELS = '''
+SELECT r.id, split_part(r.origin, ',', 2)::int, r.number, r.date, p.name,
+    r.state
+FROM account_move r
+JOIN account_period p ON p.id = r.period
+WHERE r.origin = ANY(%s) AND r.external_ref IS NULL
+ORDER BY r.id'''
+_CANCELLED_IN = '''
+SELECT DISTINCT split_part(r.origin, ',', 2)::int
+FROM account_move r
+WHERE r.origin ~ '^account[.]move,[0-9]+$'
+    AND r.period = ANY(%s) AND r.external_ref IS NULL'''
+_PERIODS = '''
+SELECT p.id FROM account_period p
+JOIN account_fiscalyear f ON f.id = p.fiscalyear
+WHERE f.company = %s AND p.name = %s'''
 # What a line may be booked on today: id, code, name, and whether it may.
 _MASTER = {
     'account': '''
@@ -82,12 +113,21 @@ class Reading:
                 [id_, _texts(refs)]))
 
     def period(self, company, period, after_id, limit):
+        """Keyed moves of a period, and those of other periods that somebody
+        cancelled in this one"""
         limit = max(1, min(int(limit), MAX_PAGE))
-        return self._answer(company, lambda id_: read(
-                'm.company = %s AND p.name = %s AND m.id > %s'
-                ' AND m.external_ref IS NOT NULL'
+
+        def query(id_):
+            periods = _ids(_PERIODS, [id_, _text(period)])
+            if not periods:
+                raise Refusal('no_period', _text(period))
+            return read(
+                'm.company = %s AND (m.period = ANY(%s) OR m.id = ANY(%s))'
+                ' AND m.id > %s AND m.external_ref IS NOT NULL'
                 ' ORDER BY m.id LIMIT %s',
-                [id_, _text(period), int(after_id), limit]))
+                [id_, periods, _ids(_CANCELLED_IN, [periods]), int(after_id),
+                    limit])
+        return self._answer(company, query)
 
     def master(self, kind, company, after_id, limit):
         limit = max(1, min(int(limit), MAX_PAGE))
@@ -126,6 +166,31 @@ def _texts(values):
     return [_text(value) for value in values]
 
 
+def _ids(query, parameters):
+    cursor = Transaction().connection.cursor()
+    cursor.execute(query, parameters)
+    return [id_ for id_, in cursor.fetchall()]
+
+
+def _cancels(ids):
+    "Moves by the id of what they cancel, down to cancels of cancels"
+    cursor = Transaction().connection.cursor()
+    found, level = defaultdict(list), list(ids)
+    while level:
+        cursor.execute(_CANCELS, [['account.move,%s' % id_ for id_ in level]])
+        level = []
+        for id_, cancelled, *shown in cursor.fetchall():
+            found[cancelled].append((id_, shown))
+            level.append(id_)
+    return found
+
+
+def _stands(id_, cancels):
+    "Whether no posted move that stands itself cancels this one"
+    return not any(shown[-1] == 'posted' and _stands(by, cancels)
+        for by, shown in cancels.get(id_, ()))
+
+
 def read(where, parameters):
     "Moves for a condition on m (account_move) and p (account_period)"
     cursor = Transaction().connection.cursor()
@@ -143,10 +208,20 @@ def read(where, parameters):
             'kind': kind,
             'document': document,
             'reverses': reverses,
+            'cancelled_by': [],
             'lines': [],
             }
     if moves:
         cursor.execute(_LINES, [list(moves)])
-        for id_, account, side, amount, party in cursor.fetchall():
-            moves[id_]['lines'].append([account, side, str(amount), party])
+        for id_, account, side, amount, party, *rest in cursor.fetchall():
+            details = {name: str(value) for name, value
+                in zip(_DETAILS, rest) if value not in (None, '')}
+            moves[id_]['lines'].append(
+                [account, side, str(amount), party, details or None])
+        cancels = _cancels(moves)
+        for id_, move in moves.items():
+            move['cancelled_by'] = [
+                [number, date.isoformat(), period, state]
+                for by, (number, date, period, state) in cancels.get(id_, ())
+                if _stands(by, cancels)]
     return list(moves.values())

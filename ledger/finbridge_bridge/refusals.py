@@ -24,7 +24,7 @@ original_missing   nothing to reverse under that key
 original_not_posted  the original is a draft
 original_is_reversal  a reversal is not reversed
 original_differs   the original's mirror is not what the caller expects
-already_reversed   it has a reversal under another key
+already_reversed   it has a reversal under another key, or people cancelled it
 access_denied      the user is not in the integration group
 invalid            Tryton refused; detail holds its class and text
 internal_error     a fault of the module; nothing was done

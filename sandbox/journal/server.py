@@ -164,12 +164,21 @@ class Finance:
         if endpoint == "find":
             keys = [key for key in query["keys"].split(",") if key]
             found = [self.book.by_key[company, key] for key in keys if (company, key) in self.book.by_key]
-            return json_reply({"entries": self._settled(found, lag)})
+            return json_reply({"entries": self._shown(self._settled(found, lag))})
         after, limit = int(query.get("after", 0)), min(int(query.get("limit", 100)), MAX_PAGE)
         rows = self._settled(self.book.by_period.get((company, query["period"]), []), lag)
         rest = [entry for entry in rows if entry["seq"] > after]
         page = rest[:limit]
-        return json_reply({"entries": page, "next": page[-1]["seq"] if len(rest) > limit else None})
+        return json_reply({"entries": self._shown(page), "next": page[-1]["seq"] if len(rest) > limit else None})
+
+    def _shown(self, entries: list[Entry]) -> list[Entry]:
+        """Entries, each with the voucher that took it back, if any."""
+        book, shown = self.book, []
+        for entry in entries:
+            by = book.by_key.get((entry["company"], book.reversed_by.get((entry["company"], entry["key"]), "")))
+            back = {} if by is None else {name: by[name] for name in ("key", "number", "date", "period")}
+            shown.append(entry | ({"reversed_by": back} if back else {}))
+        return shown
 
     def _settled(self, entries: list[Entry], lag_seconds: float) -> list[Entry]:
         """Entries older than the read lag."""

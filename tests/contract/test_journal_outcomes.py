@@ -6,6 +6,8 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,12 +15,13 @@ from typing import Any, cast
 import pytest
 from finbridge.core.errors import FinbridgeError, GiveUp, RetryLater
 from finbridge.core.flow import Company, Flow
-from finbridge.core.outcomes import Conflict, Locked, Rejected, Throttled
+from finbridge.core.outcomes import Conflict, Locked, Rejected, TakenBack, Throttled
 
 from tests.contract.journal_harness import JournalHarness
 from tests.contract.memory_tokens import MemoryTokens
 from tests.contract.sandbox_process import SandboxProcess
-from tests.contract.sink_harness import kinds, make_voucher
+from tests.contract.sink_harness import entry_of, kinds, make_voucher
+from tests.unit.test_month_lines import text_of
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +222,46 @@ async def test_vouchers_that_people_keyed_are_not_ours(finance: JournalHarness) 
     assert result["outcome"] == "accepted"
     keys = [entry.key async for page in ledger.period_entries("2000", "2026-11") for entry in page]
     assert keys == [voucher.key]
+    await ledger.close()
+
+
+async def test_what_people_take_back_by_hand_is_shown_in_its_month_and_in_that_of_the_reversal(
+    finance: JournalHarness,
+) -> None:
+    ledger, voucher = await finance.connect(), make_voucher(finance, company="2000")
+    (posted,) = await ledger.post([voucher])
+    entry = entry_of(posted)
+    assert (entry.period, entry.taken_back) == (voucher.period, ())
+    sent = finance.rows(voucher.key)[0]["lines"]
+    by_hand = {
+        "key": "by-hand-red",
+        "company": "2000",
+        "kind": "reversal",
+        "reverses": voucher.key,
+        "posting_date": "2026-12-05",
+        "currency": "CNY",
+        "lines": [{**ln, "debit": _negative(ln["debit"]), "credit": _negative(ln["credit"])} for ln in sent],
+    }
+    (result,) = finance.process.control("POST", "/vouchers", {"vouchers": [by_hand]})["results"]
+    assert result["outcome"] == "accepted", result
+    back = (TakenBack(result["entry"]["number"], date(2026, 12, 5), "2026-12"),)
+    for period in (voucher.period, "2026-12"):
+        shown = {e.key: e async for page in ledger.period_entries("2000", period) for e in page}
+        assert (shown[voucher.key].taken_back, shown[voucher.key].period) == (back, voucher.period)
+        assert "by-hand-red" not in shown
+    await ledger.close()
+
+
+def _negative(amount: str) -> str:
+    return amount if amount == "0.00" else amount.removeprefix("-") if amount.startswith("-") else f"-{amount}"
+
+
+async def test_lines_are_shown_with_all_that_was_sent(finance: JournalHarness) -> None:
+    ledger, voucher = await finance.connect(), make_voucher(finance)
+    lines = tuple(replace(ln, amount_minor=ln.amount_minor // 7, currency="USD", tax_code="J1") for ln in voucher.lines)
+    foreign = replace(voucher, lines=lines)
+    (posted,) = await ledger.post([foreign])
+    assert entry_of(posted).lines == text_of(foreign)
     await ledger.close()
 
 

@@ -14,12 +14,18 @@ from finbridge.core.ids import VoucherKind
 from finbridge.core.lifecycle import VoucherState
 from finbridge.core.month import Called, Difference, InFinance, InRegister, SideSum, Standing, What
 from finbridge.core.month_compare import compare, judge, unbalanced
+from finbridge.core.month_lines import lines_text
 from finbridge.core.ports import Stage
+from finbridge.core.vouchers import Side, VoucherLine
 from finbridge.hub import PostgresHub
+from finbridge.hub.vouchers import _LINE as LINE_COLUMNS
+from finbridge.hub.vouchers import _line as line_row
+from psycopg import sql
 
 from tests.hub_fixtures import HubDatabase
 from tests.hub_world import APPROVED, REJECTED, World, document
 from tests.unit.test_month_compare import OTHER, PERIOD, sides
+from tests.unit.test_month_lines import booked_line
 
 _STATES = list(VoucherState)
 
@@ -45,6 +51,9 @@ def _any_sets(
                 {"period": OTHER, "listed": False},
                 {"posted": False},
                 {"kind": ""},
+                {"document_id": "another"},
+                {"taken_back": "记-9"},
+                {"taken_back": "记-9", "period": OTHER, "listed": False},
                 {"content": "x"},
             ]
             found.append(replace(entry, **rng.choice(changes)))
@@ -87,6 +96,85 @@ def _put_register(
                 for v in registered
             ],
         )
+
+
+_ANY_TEXT = ("", "D1", " D\n1 ", "　部门\u3000A\x7f", "a'b\\", "\u0085x", "%s {} \t")
+
+
+def _any_line(rng: random.Random, number: int) -> VoucherLine:
+    foreign = rng.random() < 0.3
+    names = rng.sample(["department", "employee", "bank_account", "cost_centre", "Z", "a", "é"], rng.randint(0, 4))
+    minor = rng.randint(-99, 99)
+    return VoucherLine(
+        line_no=number,
+        account=rng.choice(["660201", "2241"]),
+        side=rng.choice(list(Side)),
+        amount_minor=rng.randint(-9, 9) if foreign else minor,
+        currency="USD" if foreign else "CNY",
+        local_amount_minor=minor,
+        party=rng.choice([None, "", "E0001"]),
+        tax_code=rng.choice([None, "J1"]),
+        assignment=rng.choice([None, *_ANY_TEXT]),
+        dimensions=tuple((name, rng.choice(_ANY_TEXT)) for name in names),
+    )
+
+
+def test_lines_that_finance_shows_whole_are_compared_with_the_registers(
+    hub_world: World, hub_database: HubDatabase
+) -> None:
+    """The register's text is written by SQL, finance's by Python: the same for any lines, and one change is seen."""
+    rng = random.Random(20261031)
+    hub_world.post(*(document(str(n), *APPROVED) for n in range(200)))
+    months, flow = hub_world.hub.months, hub_world.flow
+    keys = [d.register[0].key for d in months.documents(flow, [str(n) for n in range(200)], "CNY")]
+    lines = {key: [_any_line(rng, n) for n in range(1, rng.randint(2, 6))] for key in keys}
+    with psycopg.connect(hub_database.superuser_dsn) as connection, connection.cursor() as cursor:
+        cursor.execute("DELETE FROM hub.source_line WHERE key = ANY(%s)", [keys])
+        cursor.execute("DELETE FROM hub.voucher_line WHERE key = ANY(%s)", [keys])
+        columns = sql.SQL(", ").join(map(sql.Identifier, LINE_COLUMNS.names))
+        cursor.executemany(
+            sql.SQL("INSERT INTO hub.voucher_line ({}) VALUES ({})").format(
+                columns, sql.SQL(", ").join(sql.Placeholder() * len(LINE_COLUMNS.names))
+            ),
+            [line_row(key, at, line) for key in keys for at, line in enumerate(lines[key])],
+        )
+        register = cursor.execute(
+            "SELECT key, number, period, currency, debit_minor, fingerprint, kind, document_id FROM (SELECT *, "
+            "coalesce(finance_number, '') AS number FROM hub.voucher) v WHERE key = ANY(%s)",
+            [keys],
+        ).fetchall()
+    altered = keys[7]
+    entries = [
+        InFinance(
+            key=key,
+            number=number,
+            kind=kind,
+            period=period,
+            currency=currency,
+            debit_minor=debit,
+            content=content,
+            posted=True,
+            document_id=name,
+            listed=True,
+            lines=_altered(lines[key]) if key == altered else lines_text(map(booked_line, lines[key])),
+        )
+        for key, number, period, currency, debit, content, kind, name in register
+    ]
+    _, started_at = months.begin(flow, "1000", "2026-03", "r")
+    calls = [replace(sides(e.key, e.debit_minor)[0], key=e.key, document_id=e.document_id) for e in entries]
+    with months.desk(flow, "1000", "2026-03", started_at) as desk:
+        desk.add_called(calls)
+        desk.add_found(entries)
+        desk.lay_out()
+        told = [judge(triple, "2026-03") for page in desk.triples() for triple in page]
+    assert [(d.what, d.key) for d in told if d] == [(What.ALTERED, altered)]
+    assert [d.detail for d in told if d] == ["部门 / department: - → D9"]
+
+
+def _altered(lines: list[VoucherLine]) -> str:
+    booked = list(map(booked_line, lines))
+    changed = replace(booked[0], dimensions={**booked[0].dimensions, "department": "D9"})
+    return lines_text([changed, *booked[1:]])
 
 
 def _name(flow: str, key: str) -> str:

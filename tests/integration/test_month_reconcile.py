@@ -9,173 +9,22 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import date
-from typing import Any
 
 import psycopg
 import pytest
 from finbridge.cli.stack.ledger import LedgerServer
-from finbridge.core.flow import Flow
+from finbridge.core.errors import GiveUp
 from finbridge.core.ids import VoucherIdentity, VoucherKind
-from finbridge.core.month import Month
-from finbridge.core.outcomes import Accepted
 from finbridge.core.ports import Judge
 from finbridge.core.vouchers import Side, Voucher, VoucherLine
-from finbridge.flows.config import load_flow
-from finbridge.flows.month import (
-    MonthReport,
-    check_month,
-    collect_month,
-    deliver_month,
-    reconcile,
-    write_back_month,
-)
-from finbridge.hub import PostgresHub, open_hub
-from finbridge.mapping import load_translator, read_code_files
-from finbridge.systems import adapter_of
+from finbridge.flows.month import MonthReport
 
 from tests.contract.sandbox_process import SandboxProcess
-from tests.contract.tryton_harness import TrytonHarness
-from tests.hub_fixtures import SECRET, HubDatabase
-from tests.integration.claim_world import FLOW_FILE, INCLUDE, LINES, TIMING, claim, oa_settings
-
-#: A month of a company that no other test of the shared ledger posts into.
-MONTH = Month("2000", "2026-06")
-PERIOD = MONTH.period
-SIZE = {"posted": 1900, "reversed": 20, "paid": 40, "unknown_code": 15, "zero": 5, "in_approval": 20}
-_NODE = {"in_approval": "审批"}
-
-
-def _row(node: str, operation: str, day: int, operator: str = "500") -> dict[str, str]:
-    return {
-        "node": node,
-        "operate_type": operation,
-        "operator": operator,
-        "date": f"{PERIOD}-{day:02}",
-        "time": "10:00:00",
-    }
-
-
-def _item(what: str, number: int) -> dict[str, Any]:
-    """A claim of 2,000 as a person filled it in and the manager left it."""
-    day = 1 + number % 20
-    item = claim(gsdm=MONTH.company, djbh=f"BX-{what}-{number:04}", ywrq=f"{PERIOD}-{day:02}")
-    item["log"] = [_row("起草", "提交", day)]
-    if what != "in_approval":
-        item["log"].append(_row("审批", "批准", day + 1))
-    item["node"] = _NODE.get(what, item["node"])
-    if what == "unknown_code":
-        item["details"][LINES][0]["cbzx"] = "CC-XYZ-99"
-    if what == "zero":
-        item["main"] |= {"hdje": "0.00"}
-        item["details"][LINES][0] |= {"hdje": "0.00", "se": "0.00"}
-        item["details"] |= {"formtable_main_11_dt2": []}
-    return item
-
-
-class MonthWorld:
-    """OA, hub and Tryton, and the steps of a monthly run in order."""
-
-    def __init__(self, oa: SandboxProcess, ledger: LedgerServer, database: HubDatabase, judge: Judge) -> None:
-        self.oa, self.ledger_server, self.database, self.judge = oa, ledger, database, judge
-        self.flow: Flow = replace(load_flow(FLOW_FILE), batch_size=1000, settle_seconds=1.5)
-        self.translator = load_translator(INCLUDE / "mappings" / self.flow.mapping)
-        self.hub: PostgresHub = open_hub(database.app_dsn, secret=SECRET, timing=TIMING)
-        codes = read_code_files(INCLUDE / "codes" / "weaver_tryton")
-        self.hub.load_codes(self.flow.flow_id, codes, maker="maker", checker="checker")
-        self.ids: dict[str, list[str]] = {}
-        self.items: dict[str, dict[str, Any]] = {}
-        self.today, self.minute = f"{PERIOD}-24", 0  # the OA's; behind every machine's own clock
-
-    def impose(self, items: list[dict[str, Any]]) -> list[str]:
-        """Put claims into the OA; a moment passes on its clock before anybody looks."""
-        ids: list[str] = self.oa.control("POST", "/impose", {"items": items})["request_ids"]
-        self.tick()
-        self.items |= dict(zip(ids, items, strict=True))
-        return ids
-
-    def tick(self) -> None:
-        """Nothing that the OA shows was touched in its running second."""
-        self.minute += 1
-        self.oa.control("POST", "/clock", {"now": f"{self.today}T09:{self.minute:02}:00"})
-
-    def fill(self) -> None:
-        """The month as people left it."""
-        for what, size in SIZE.items():
-            self.ids[what] = self.impose([_item(what, number) for number in range(size)])
-
-    def afterwards(self) -> None:
-        """What happened to posted claims later in the month: payments, and approvals taken back."""
-        self.today = "2026-07-03"
-        self.impose([self._later("paid", n, _row("付款", "批准", 27, "600"), "归档") for n in self.ids["paid"]])
-        self.impose([self._later("reversed", n, _row("审批", "退回", 26), "起草") for n in self.ids["reversed"]])
-
-    def _later(self, what: str, name: str, entry: dict[str, str], node: str) -> dict[str, Any]:
-        return {"key": self.items[name]["key"], "log": [entry], "node": node}
-
-    def connect(self) -> tuple[Any, Any]:
-        settings = oa_settings(self.oa.port)
-        settings = replace(settings, extra={**settings.extra, "timeout_seconds": 30.0, "max_clock_ahead_seconds": 0})
-        rates = {"rate_per_second": 5000, "rate_burst": 5000}
-        ledger = TrytonHarness(self.ledger_server).settings(rates)
-        return (
-            adapter_of("weaver").connect(settings, tokens=self.hub.tokens, flow=self.flow),
-            adapter_of("tryton").connect(ledger, tokens=self.hub.tokens, flow=self.flow),
-        )
-
-    def run(self) -> tuple[MonthReport, dict[str, int]]:
-        """The monthly run, and what its steps moved."""
-        return asyncio.run(self._run())
-
-    async def _run(self) -> tuple[MonthReport, dict[str, int]]:
-        source, ledger = self.connect()
-        flow, hub, translator = self.flow, self.hub, self.translator
-        try:
-            collected = await collect_month(flow=flow, hub=hub, source=source, translator=translator, period=PERIOD)
-            checked = check_month(
-                flow=flow, hub=hub, translator=translator, judge=self.judge, worker="m", run_id="r", month=MONTH
-            )
-            delivered = await deliver_month(
-                flow=flow, hub=hub, source=source, ledger=ledger, translator=translator, worker="m", month=MONTH
-            )
-            written = await write_back_month(flow=flow, hub=hub, source=source, worker="m", month=MONTH)
-            report = await reconcile(flow=flow, hub=hub, ledger=ledger, month=MONTH, run_id="r")
-        finally:
-            await source.close()
-            await ledger.close()
-        moved = {"read": collected.read, "checked": checked.documents, "sent": delivered.sent, "saved": written.saved}
-        return report, moved
-
-    async def post(self, voucher: Voucher) -> str:
-        """Post past the suite; returns finance's number."""
-        source, ledger = self.connect()
-        try:
-            (outcome,) = await ledger.post([voucher])
-            assert isinstance(outcome, Accepted), outcome
-            return outcome.entry.number
-        finally:
-            await source.close()
-            await ledger.close()
-
-    def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        """Of the hub, past the suite."""
-        with psycopg.connect(self.database.superuser_dsn) as connection:
-            return connection.execute(statement).fetchall()
-
-    def versions(self) -> dict[str, object]:
-        """Every row version that a run could change, and how much the OA has written."""
-        with psycopg.connect(self.ledger_server.dsn()) as connection:
-            moves = connection.execute("SELECT id, xmin::text FROM account_move ORDER BY 1").fetchall()
-        return {
-            "hub.voucher": self.rows("SELECT key, xmin::text FROM hub.voucher ORDER BY 1"),
-            "hub.document": self.rows("SELECT document_id, xmin::text FROM hub.document ORDER BY 1"),
-            "hub.hold": self.rows("SELECT hold_id, xmin::text FROM hub.hold ORDER BY 1"),
-            "hub.trail": self.rows("SELECT count(*) FROM hub.trail"),
-            "account_move": moves,
-            "oa": self.oa.control("GET", "/stats")["journal_seq"],
-        }
+from tests.hub_fixtures import HubDatabase
+from tests.integration.month_world import MONTH, SIZE, Accountant, MonthWorld, changed
 
 
 @pytest.fixture(scope="module")
@@ -317,3 +166,65 @@ def test_a_month_of_2000_is_loaded_and_three_planted_faults_are_named(world: Mon
     assert moved == {"read": 0, "checked": 0, "sent": 0, "saved": 0}
     after = world.versions()
     assert {name: after[name] == before[name] for name in before} == dict.fromkeys(before, True)
+
+
+def test_what_people_did_in_finance_past_the_suite_is_named(world: MonthWorld) -> None:
+    """After the test above, when all agrees: reversed by Tryton's own cancel; another period, department, document."""
+    names = dict(zip(("reversed", "later", "period", "department", "document"), world.ids["posted"], strict=False))
+    keys = {what: key_of(world, name) for what, name in names.items()}
+    accountant = Accountant(world.ledger_server)
+    cancelled = accountant.cancel(("external_ref", "=", keys["reversed"]))
+    later = accountant.cancel(("external_ref", "=", keys["later"]))
+    july = (
+        f"(SELECT p.id FROM account_period p JOIN account_fiscalyear f ON f.id = p.fiscalyear JOIN company_company c "
+        f"ON c.id = f.company WHERE p.name = '2026-07' AND c.code = '{MONTH.company}')"
+    )
+    is_move = "id = (SELECT id FROM account_move WHERE external_ref = '{}')".format
+    with ExitStack() as undone:
+        for table, column, value, where in (
+            ("account_move", "period", july, f"id = {later}"),
+            ("account_move", "date", "'2026-07-03'", f"id = {later}"),
+            ("account_move", "period", july, is_move(keys["period"])),
+            ("account_move", "external_document", "'1'", is_move(keys["document"])),
+            ("account_move_line", "department", "'X'", "move" + is_move(keys["department"])[2:] + " AND debit > 0"),
+        ):
+            undone.enter_context(changed(world, table, column, value, where))
+        report, moved = world.run()
+        assert (moved["sent"], moved["checked"], report.unexplained) == (0, 0, 5)
+        told = {d.key: (d.what.value, d.detail) for d in report.named}
+        numbers = dict(_numbers(world, cancelled, later))
+        assert {what: told[key][0] for what, key in keys.items()} == {
+            "reversed": "reversed_in_finance",
+            "later": "reversed_in_finance",
+            "period": "altered",
+            "department": "altered",
+            "document": "altered",
+        }
+        assert numbers[cancelled] in told[keys["reversed"]][1]
+        assert f"{numbers[later]} (2026-07-03, 2026-07)" in told[keys["later"]][1]
+        assert told[keys["period"]][1] == "会计期间 / period: 2026-06 → 2026-07"
+        assert told[keys["department"]][1].startswith("部门 / department: ")
+        assert "document: " in told[keys["document"]][1]
+        # The month in which it was reversed names it as well, and the voucher that was moved into it.
+        next_month = asyncio.run(world.reconcile(replace(MONTH, period="2026-07")))
+        listed = {d.key: d.what.value for d in next_month.named if d.key in keys.values()}
+        assert listed == {keys["later"]: "reversed_in_finance", keys["period"]: "altered"}
+    with pytest.raises(GiveUp) as refused:
+        asyncio.run(world.reconcile(replace(MONTH, period="2031-01")))
+    assert refused.value.code == "no_period"
+
+    # What was cancelled and cancelled again stands: Tryton frees the lines first.
+    with psycopg.connect(world.ledger_server.dsn()) as finance:
+        finance.execute("UPDATE account_move_line SET reconciliation = NULL WHERE move IN (%s, %s)", [cancelled, later])
+    for made in (cancelled, later):
+        accountant.cancel(("id", "=", made))
+    report, _ = world.run()
+    assert report.green, named(report)
+
+
+def _numbers(world: MonthWorld, *moves: int) -> list[tuple[int, str]]:
+    with psycopg.connect(world.ledger_server.dsn()) as finance:
+        found: list[tuple[int, str]] = finance.execute(
+            "SELECT id, number FROM account_move WHERE id = ANY(%s)", [list(moves)]
+        ).fetchall()
+        return found

@@ -129,6 +129,16 @@ def test_a_payment_in_the_books_stays_when_the_approval_is_lost() -> None:
     ]
 
 
+def test_a_second_payment_of_a_document_is_called_for_by_nobody() -> None:
+    posted = voucher("2", _S.POSTED)
+    first, second = (voucher(cause, _S.POSTED, VoucherKind.PAYMENT) for cause in ("3", "4"))
+    for kinds in ((_E.SUBMITTED, _E.APPROVED, _E.PAID), (_E.SUBMITTED, _E.APPROVED, _E.PAID, _E.PAID)):
+        calls = called_for(document(log(*kinds), posted, first, second), SOURCE)
+        assert {call.key for call in calls} == {posted.key, first.key}
+    lost = called_for(document(LOST, posted, first, second), SOURCE)
+    assert [call.key for call in lost if call.kind is VoucherKind.PAYMENT] == [first.key]
+
+
 def test_the_amount_is_the_forms_and_the_registers_only_where_the_form_has_none() -> None:
     (call,) = called_for(document(APPROVED, voucher("2", _S.POSTED), amount=99), SOURCE)
     assert call.amount_minor == 99

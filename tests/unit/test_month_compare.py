@@ -26,6 +26,7 @@ from finbridge.core.month import (
     period_before,
 )
 from finbridge.core.month_compare import Tally, compare, unbalanced
+from finbridge.core.month_lines import BookedLine, lines_text
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -140,6 +141,8 @@ def test_what_finance_shows_without_a_source_is_extra() -> None:
         ({"period": OTHER, "listed": False, "content": "other"}, "period"),
         ({"currency": "USD"}, "currency"),
         ({"kind": "payment"}, "kind"),
+        ({"period": OTHER, "listed": False}, f"period: {PERIOD} → {OTHER}"),
+        ({"document_id": "another"}, "document: d1 → another"),
     ],
 )
 def test_what_was_changed_in_finance_is_altered_and_says_how(change: dict[str, object], word: str) -> None:
@@ -156,6 +159,52 @@ def test_a_voucher_of_another_period_that_finance_shows_here_is_altered() -> Non
     difference = one(None, replace(registered, period=OTHER), moved)
     assert difference is not None and difference.what is What.ALTERED
     assert (difference.oa_minor, difference.finance_minor) == (None, 100)
+
+
+def test_lines_are_compared_with_all_that_finance_shows() -> None:
+    called, registered, found = sides("1")
+    line = BookedLine(
+        account="1",
+        side="D",
+        local_minor=100,
+        party="",
+        currency="USD",
+        amount_minor=14,
+        dimensions={"department": "D1"},
+    )
+    booked = replace(registered, lines=lines_text([line]))
+    assert one(called, booked, replace(found, lines=booked.lines)) is None
+    moved = lines_text([replace(line, amount_minor=15, dimensions={"department": "D2"})])
+    difference = one(called, booked, replace(found, lines=moved))
+    assert difference is not None and difference.what is What.ALTERED
+    assert "0.14 → 0.15" in difference.detail and "department: D1 → D2" in difference.detail
+    dated = one(called, booked, replace(found, lines=booked.lines, content="other"))
+    assert dated is not None and dated.detail == "过账日期有变 / posting date changed"
+
+
+def test_what_people_reversed_in_finance_is_named_in_its_month_and_in_that_of_the_reversal() -> None:
+    called, registered, found = sides("1")
+    back = replace(found, taken_back="记-2026-000009 (2026-11-03, 2026-11)")
+    difference = one(called, registered, back)
+    assert difference is not None
+    assert (difference.what, difference.explained, difference.key) == (What.REVERSED, False, "1")
+    assert (difference.oa_minor, difference.finance_minor) == (100, 100)
+    assert "记-2026-000009" in difference.detail and "被财务红冲" in difference.detail
+    # The same voucher, seen from the month in which it was reversed.
+    differences = compare([], [registered], [replace(back, listed=False)], OTHER)
+    assert [(d.what, d.key, d.oa_minor, d.finance_minor) for d in differences] == [(What.REVERSED, "1", None, None)]
+    # What was reversed there and reversed again, or was never ours, is no news of that month.
+    assert compare([], [registered], [replace(found, listed=False)], OTHER) == []
+    assert compare([], [], [replace(back, listed=False)], OTHER) == []
+
+
+def test_what_both_took_back_is_held_once_a_list_says_so() -> None:
+    called, registered, found = sides("1")
+    back, reversing = replace(found, taken_back="记-9"), replace(registered, state=_S.REVERSING)
+    assert named(one(called, reversing, back)) == "reversed_in_finance"
+    assert named(one(called, reversing, back, Standing(holds=("already_reversed",)))) == "held"
+    assert named(one(called, registered, back, Standing(holds=("already_reversed",)))) == "reversed_in_finance"
+    assert named(one(called, replace(registered, state=_S.REVERSED), back)) == "reversed_in_finance"
 
 
 def test_a_form_with_another_amount_is_explained_only_by_an_open_reason() -> None:

@@ -10,13 +10,17 @@ from pathlib import Path
 import orjson
 import pytest
 from finbridge.core.ids import VoucherIdentity, VoucherKind
-from finbridge.core.outcomes import AuthFailed, Outcome, PeriodClosed, RefusedUnprocessed, Rejected, Unknown
+from finbridge.core.money import to_text
+from finbridge.core.month_lines import lines_text
+from finbridge.core.outcomes import AuthFailed, Outcome, PeriodClosed, RefusedUnprocessed, Rejected, TakenBack, Unknown
 from finbridge.core.vouchers import Side, Voucher, VoucherLine, red_reversal
 from finbridge.systems.tryton.adapter import _batches
 from finbridge.systems.tryton.models import Move, clean, reversal_values, voucher_values
 from finbridge.systems.tryton.replies import REFUSALS, difference, entry_of, refusal
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.unit.test_month_lines import booked_line, text_of
 
 MODULE = Path(__file__).resolve().parents[2] / "ledger" / "finbridge_bridge"
 DAY = date(2026, 11, 20)
@@ -49,6 +53,20 @@ def voucher(*lines: VoucherLine) -> Voucher:
     )
 
 
+def _wire_line(ln: VoucherLine) -> tuple[object, ...]:
+    """A line as the module shows it."""
+    named = dict(ln.dimensions)
+    columns: tuple[str, ...] = ("department", "cost_centre", "project")
+    details = {name: clean(named.pop(name)) for name in columns if name in named}
+    if named:
+        details["dimensions"] = orjson.dumps({name: clean(value) for name, value in named.items()}).decode()
+    if ln.currency != "CNY":
+        sign = 1 if ln.side is Side.DEBIT else -1
+        details |= {"second_currency": ln.currency, "second_amount": to_text(sign * ln.amount_minor, ln.currency)}
+    details |= {"tax_code": ln.tax_code} if ln.tax_code else {}
+    return (ln.account, ln.side.value, to_text(ln.local_amount_minor, "CNY"), ln.party, details or None)
+
+
 def move_of(sent: Voucher, **changes: object) -> Move:
     """The move that the ledger makes of a voucher."""
     values: dict[str, object] = {
@@ -61,7 +79,8 @@ def move_of(sent: Voucher, **changes: object) -> Move:
         "kind": "expense",
         "document": "90001",
         "reverses": sent.reverses_key,
-        "lines": [(ln.account, ln.side.value, f"{ln.local_amount_minor / 100:.2f}", ln.party) for ln in sent.lines],
+        "cancelled_by": [],
+        "lines": [_wire_line(ln) for ln in sent.lines],
     }
     return Move.model_validate({**values, **changes})
 
@@ -73,6 +92,30 @@ def test_an_entry_shows_kind_document_and_the_turnover_of_the_debit_side() -> No
     red = red_reversal(sent, DAY, "红字冲销")
     entry = entry_of(move_of(red, kind="reversal"), company="1000", currency="CNY")
     assert (entry.kind, entry.debit_minor) == ("reversal", -100)
+
+
+def test_an_entry_shows_all_that_its_lines_hold_and_its_own_period() -> None:
+    foreign = replace(
+        line(1, Side.DEBIT, 71_000),
+        amount_minor=10_000,
+        currency="USD",
+        tax_code="J1",
+        dimensions=(("department", " D\n1 "), ("cost_centre", "CC"), ("employee", "E0001"), ("x", "y")),
+    )
+    sent = voucher(foreign, replace(foreign, line_no=2, side=Side.CREDIT, account="2241", party="E0001"))
+    for booked in (sent, red_reversal(sent, DAY, "冲销")):
+        entry = entry_of(move_of(booked, period="2026-13"), company="1000", currency="CNY")
+        assert (entry.lines, entry.period, entry.taken_back) == (text_of(booked), "2026-13", ())
+    shown = entry_of(move_of(replace(sent, lines=(line(1, Side.DEBIT, 5),))), company="1000", currency="CNY").lines
+    assert shown == lines_text([booked_line(line(1, Side.DEBIT, 5))])
+
+
+def test_an_entry_names_who_took_it_back_and_dimensions_that_are_no_object_are_shown() -> None:
+    cancel = [None, "2026-12-01", "2026-12", "draft"]
+    entry = entry_of(move_of(voucher(), cancelled_by=[cancel]), company="1000", currency="CNY")
+    assert entry.taken_back == (TakenBack("", date(2026, 12, 1), "2026-12", posted=False),)
+    odd = move_of(voucher(), lines=[("660201", "D", "1.00", None, {"dimensions": "[1]"})])
+    assert "dimensions=[1]" in entry_of(odd, company="1000", currency="CNY").lines
 
 
 # ---------------------------------------------------------------- codes
@@ -166,7 +209,8 @@ def test_what_was_sent_and_what_is_shown_have_one_fingerprint() -> None:
 
 def test_order_of_lines_and_side_of_a_zero_line_do_not_matter() -> None:
     sent = voucher(line(1, Side.DEBIT, 100), line(2, Side.CREDIT, 0, "1002"), line(3, Side.CREDIT, 100, "2241", "E1"))
-    move = move_of(sent, lines=[("2241", "C", "1", "E1"), ("1002", "C", "0", None), ("660201", "D", "1.00", None)])
+    lines = [("2241", "C", "1", "E1", None), ("1002", "C", "0", None, None), ("660201", "D", "1.00", None, None)]
+    move = move_of(sent, lines=lines)
     assert difference(sent, move, "CNY") == ""
 
 
@@ -176,9 +220,12 @@ def test_order_of_lines_and_side_of_a_zero_line_do_not_matter() -> None:
         ({"date": "2026-10-31"}, ("2026-11-20", "2026-10-31")),
         ({"state": "draft"}, ("草稿",)),
         ({"reverses": "E000000000000000"}, ("E000000000000000",)),
-        ({"lines": [("660202", "D", "1.00", None), ("2241", "C", "1.00", "E0001")]}, ("借 660201", "借 660202")),
-        ({"lines": [("660201", "D", "1.00", None), ("2241", "C", "1.00", "E0002")]}, ("E0001", "E0002")),
-        ({"lines": [("660201", "C", "-1.00", None), ("2241", "C", "1.00", "E0001")]}, ("贷 660201 -1.00",)),
+        (
+            {"lines": [("660202", "D", "1.00", None, None), ("2241", "C", "1.00", "E0001", None)]},
+            ("借 660201", "借 660202"),
+        ),
+        ({"lines": [("660201", "D", "1.00", None, None), ("2241", "C", "1.00", "E0002", None)]}, ("E0001", "E0002")),
+        ({"lines": [("660201", "C", "-1.00", None, None), ("2241", "C", "1.00", "E0001", None)]}, ("贷 660201 -1.00",)),
     ],
 )
 def test_difference_names_what_differs(changes: dict[str, object], words: tuple[str, ...]) -> None:

@@ -90,11 +90,12 @@ def months_asked(zones: Mapping[str, str], company: str, period: str | None, mom
 
 
 class What(StrEnum):
-    """What a difference is. The first four are unexplained."""
+    """What a difference is. The first five are unexplained."""
 
     MISSING = "missing"
     EXTRA = "extra"
     ALTERED = "altered"
+    REVERSED = "reversed_in_finance"  # by people, not through a reversal of ours
     SUMS = "sums"
     HELD = "held"
     WAITING_PERIOD = "waiting_period"
@@ -104,7 +105,7 @@ class What(StrEnum):
     IN_APPROVAL = "in_approval"
 
 
-UNEXPLAINED = frozenset({What.MISSING, What.EXTRA, What.ALTERED, What.SUMS})
+UNEXPLAINED = frozenset({What.MISSING, What.EXTRA, What.ALTERED, What.REVERSED, What.SUMS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +136,7 @@ class Called:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InRegister:
-    """A voucher as the register shows it. ``new``: made after the comparison began."""
+    """A voucher as the register shows it. ``new``: made after the comparison began; ``lines`` only on the desk."""
 
     key: str
     document_id: str
@@ -149,11 +150,16 @@ class InRegister:
     fingerprint: str
     reverses_key: str | None = None
     new: bool = False
+    lines: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InFinance:
-    """A voucher as finance shows it. ``listed``: among the period's entries; else found by key elsewhere."""
+    """A voucher as finance shows it. ``listed``: in the compared period; else it stands in another one.
+
+    ``lines``: all that the lines show, empty where finance shows less than the register holds; ``taken_back``: by
+    which numbers people reversed it in finance, in words.
+    """
 
     key: str
     number: str
@@ -165,6 +171,8 @@ class InFinance:
     posted: bool
     document_id: str
     listed: bool
+    lines: str = ""
+    taken_back: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

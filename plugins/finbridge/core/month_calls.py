@@ -16,7 +16,8 @@ AGAIN = "+"
 
 def called_for(document: MonthDocument, source: str) -> list[Called]:
     """What must stand in finance for one document, in whatever period: the log's vouchers, and red ones beside those
-    that the register posted and the log no longer calls for. A payment in the books stays: the money has left.
+    that the register posted and the log no longer calls for. A payment in the books stays: the money has left. But a
+    document is paid once: a second payment is called for by nobody.
 
     Args:
         document: with its log and its vouchers in the register.
@@ -32,6 +33,8 @@ def called_for(document: MonthDocument, source: str) -> list[Called]:
             served.add(serving.key)
     for registered in document.register:
         stands = registered.state in HELD_BY_FINANCE and registered.kind is not VoucherKind.REVERSAL
+        if registered.kind is VoucherKind.PAYMENT and any(c.kind is VoucherKind.PAYMENT for c in calls.values()):
+            continue
         if stands and (registered.key not in served or _is_reversed(registered)):
             calls.setdefault(registered.key, _call(document, registered.key, registered, registered.debit_minor))
             if registered.kind is VoucherKind.EXPENSE:

@@ -1,6 +1,7 @@
 """The comparison of a month: one key on three sides in, at most one difference out. Pure.
 
-Missing, extra and altered vouchers are unexplained; what is held, waits or is on its way is explained by its reason.
+Missing, extra and altered vouchers, and those that people reversed in finance, are unexplained; what is held, waits or
+is on its way is explained by its reason.
 ``oa - finance`` is exactly the sum of the differences, by count and amount: `Tally` proves it for each run.
 """
 
@@ -24,6 +25,7 @@ from finbridge.core.month import (
     What,
 )
 from finbridge.core.month_calls import AGAIN
+from finbridge.core.month_lines import line_changes
 
 
 def judge(triple: Triple, period: str) -> Difference | None:
@@ -31,7 +33,7 @@ def judge(triple: Triple, period: str) -> Difference | None:
     if triple.found is None:
         return _not_in_finance(triple)
     if triple.registered is None:
-        return _unknown_to_register(triple)
+        return _unknown_to_register(triple, listed=triple.found.listed)
     return _in_finance(triple, triple.registered, triple.found, period)
 
 
@@ -97,8 +99,10 @@ def _reason(triple: Triple, called: Called, state: VoucherState | None) -> tuple
     return What.MISSING, "OA 已批准，无凭证且无原因 / called for by the OA, no voucher and no reason"
 
 
-def _unknown_to_register(triple: Triple) -> Difference:
+def _unknown_to_register(triple: Triple, *, listed: bool) -> Difference | None:
     """In finance under a key of ours, and not in the register: nobody's, or the register was set back."""
+    if triple.called is None and not listed:
+        return None  # of another period, which names it
     if triple.called is None:
         return _difference(triple, What.EXTRA, "财务有凭证，OA 无来源单据 / in finance, and no document calls for it")
     if triple.standing.due:
@@ -107,19 +111,38 @@ def _unknown_to_register(triple: Triple) -> Difference:
 
 
 def _in_finance(triple: Triple, registered: InRegister, found: InFinance, period: str) -> Difference | None:
-    state = registered.state
-    if state in HELD_BY_FINANCE:
-        changes = _changes(registered, found, period)
-        if changes:
-            return _difference(triple, What.ALTERED, " | ".join(changes))
-        return _against_form(triple, registered, found)
-    if state in IN_DOUBT:
+    elsewhere = triple.called is None and registered.period != period and not found.listed
+    if elsewhere and not found.taken_back:
+        return None  # of another period, which compares it
+    if registered.state in HELD_BY_FINANCE:
+        return _in_the_books(triple, registered, found, registered.period if elsewhere else period)
+    if registered.state in IN_DOUBT:
         return _difference(triple, What.UNKNOWN, "财务已有，台账待确认 / in finance, the register is about to learn it")
-    if state is VoucherState.NEEDS_HUMAN:
-        return _difference(triple, What.HELD, ", ".join(triple.standing.holds) or str(state))
+    if registered.state is VoucherState.NEEDS_HUMAN:
+        return _difference(triple, What.HELD, ", ".join(triple.standing.holds) or str(registered.state))
     return _difference(
-        triple, What.EXTRA, f"财务有凭证，台账状态为 {state} / in finance, though the register says {state}"
+        triple,
+        What.EXTRA,
+        f"财务有凭证，台账状态为 {registered.state} / in finance, though the register says {registered.state}",
     )
+
+
+def _in_the_books(triple: Triple, registered: InRegister, found: InFinance, period: str) -> Difference | None:
+    """The register says that finance holds it, and so it does: the same, and still standing?"""
+    changes = _changes(registered, found, period)
+    if found.taken_back:
+        return _taken_back(triple, registered, found, changes)
+    if changes:
+        return _difference(triple, What.ALTERED, " | ".join(changes))
+    return _against_form(triple, registered, found)
+
+
+def _taken_back(triple: Triple, registered: InRegister, found: InFinance, changes: list[str]) -> Difference:
+    """People reversed it in finance themselves: unexplained, unless the OA took it back as well and a list says so."""
+    words = f"被财务红冲 / reversed in finance: {found.taken_back}"
+    if triple.standing.holds and registered.state is VoucherState.REVERSING:
+        return _difference(triple, What.HELD, f"{', '.join(triple.standing.holds)} | {words}")
+    return _difference(triple, What.REVERSED, " | ".join([words, *changes]))
 
 
 def _against_form(triple: Triple, registered: InRegister, found: InFinance) -> Difference | None:
@@ -142,17 +165,26 @@ def _changes(registered: InRegister, found: InFinance, period: str) -> list[str]
     if not found.posted:
         changes.append("财务中是草稿 / a draft in finance")
     if found.period != registered.period or registered.period != period:
-        shown = period if found.listed else found.period
-        changes.append(f"会计期间 / period: {registered.period} → {shown}")
+        changes.append(f"会计期间 / period: {registered.period} → {found.period}")
     if found.currency and found.currency != registered.currency:
         changes.append(f"币种 / currency: {registered.currency} → {found.currency}")
+    if found.document_id and found.document_id != registered.document_id:
+        changes.append(f"来源单据 / document: {registered.document_id} → {found.document_id}")
     if found.debit_minor != registered.debit_minor:
         ours, theirs = (to_text(minor, registered.currency) for minor in (registered.debit_minor, found.debit_minor))
         changes.append(f"金额 / amount: {ours} → {theirs}")
+    lines = line_changes(registered.lines, found.lines, registered.currency) if found.lines else []
+    changes += lines
     if not changes and found.kind and found.kind != registered.kind.value:
         changes.append(f"类型 / kind: {registered.kind} → {found.kind}")
     if not changes and found.content != registered.fingerprint:
-        changes.append("分录、日期或往来单位有变 / lines, date or party changed")
+        date_only = bool(found.lines)
+        text = (
+            "过账日期有变 / posting date changed"
+            if date_only
+            else "分录、日期或往来单位有变 / lines, date or party changed"
+        )
+        changes.append(text)
     return changes
 
 

@@ -7,12 +7,23 @@ from datetime import date
 
 
 @dataclass(frozen=True, slots=True)
+class TakenBack:
+    """A reversal of an entry that people made in finance themselves, under no key of ours."""
+
+    number: str  # empty for a draft
+    posting_date: date
+    period: str
+    posted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerEntry:
     """A voucher as finance itself shows it.
 
     ``content`` is the fingerprint of :func:`finbridge.core.vouchers.fingerprint` over what finance holds;
-    ``debit_minor`` the turnover of the debit side (红字: negative). Where finance does not show the kind, the currency
-    or the document, they are empty.
+    ``debit_minor`` the turnover of the debit side (红字: negative); ``period`` finance's own accounting period;
+    ``lines`` all that the lines show (`finbridge.core.month_lines.lines_text`). Where finance does not show the kind,
+    the currency, the document, the period or whole lines, they are empty.
     """
 
     key: str
@@ -26,6 +37,9 @@ class LedgerEntry:
     currency: str = ""
     debit_minor: int = 0
     document_id: str = ""
+    period: str = ""
+    lines: str = ""
+    taken_back: tuple[TakenBack, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from finbridge.core.flow import Flow
 from finbridge.core.month import Difference, InFinance, Month, SideSum, first_day
 from finbridge.core.month_calls import called_for, in_approval
 from finbridge.core.month_compare import Tally, judge
-from finbridge.core.outcomes import LedgerEntry
+from finbridge.core.outcomes import LedgerEntry, TakenBack
 from finbridge.core.ports import Hub, Judge, Ledger, Source, Stage, Translator
 from finbridge.core.stopping import MaySend, always
 from finbridge.flows.checking import check
@@ -93,7 +93,7 @@ async def reconcile(*, flow: Flow, hub: MonthHub, ledger: Ledger, month: Month, 
                 _call, flow, months, desk, names=names, book=book, currency=served.currency, period=period
             )
         async for entries in ledger.period_entries(company, period):
-            await asyncio.to_thread(desk.add_found, [_in_finance(entry, listed=True) for entry in entries])
+            await asyncio.to_thread(desk.add_found, [_in_finance(entry, period) for entry in entries])
         await _find_the_rest(desk, ledger, company, period)
         sums = await asyncio.to_thread(desk.lay_out)
         await asyncio.to_thread(_judge_all, desk, book, period)
@@ -156,24 +156,32 @@ async def _find_the_rest(desk: MonthDesk, ledger: Ledger, company: str, period: 
     after = ""
     while keys := await asyncio.to_thread(desk.to_find, after, CHUNK):
         found = await ledger.find(company, keys)
-        entries = [_in_finance(e, listed=f"{e.posting_date:%Y-%m}" == period) for e in found.values()]
-        await asyncio.to_thread(desk.add_found, entries)
+        await asyncio.to_thread(desk.add_found, [_in_finance(entry, period) for entry in found.values()])
         after = keys[-1]
 
 
-def _in_finance(entry: LedgerEntry, *, listed: bool) -> InFinance:
+def _in_finance(entry: LedgerEntry, period: str) -> InFinance:
+    """An entry on the desk of a period; where finance shows no period of its own, the date's."""
+    own = entry.period or f"{entry.posting_date:%Y-%m}"
     return InFinance(
         key=entry.key,
         number=entry.number,
         kind=entry.kind,
-        period=f"{entry.posting_date:%Y-%m}",
+        period=own,
         currency=entry.currency,
         debit_minor=entry.debit_minor,
         content=entry.content,
         posted=entry.posted,
         document_id=entry.document_id,
-        listed=listed,
+        listed=own == period,
+        lines=entry.lines,
+        taken_back=", ".join(map(_in_words, entry.taken_back)),
     )
+
+
+def _in_words(taken_back: TakenBack) -> str:
+    number = taken_back.number if taken_back.posted else "草稿 / draft"
+    return f"{number} ({taken_back.posting_date.isoformat()}, {taken_back.period})"
 
 
 def _judge_all(desk: MonthDesk, book: _Book, period: str) -> None:

@@ -27,6 +27,7 @@ from finbridge.core.month import (
 )
 from finbridge.core.month_calls import AGAIN
 from finbridge.hub.bulk import Columns
+from finbridge.hub.month_lines import LINES_OF_V
 
 _PAGE = 1000
 _CALLED = Columns(
@@ -34,7 +35,7 @@ _CALLED = Columns(
 )
 _FOUND = Columns(
     "key text, number text, kind text, period text, currency text, debit_minor bigint, content text, posted boolean, "
-    "document_id text, listed boolean"
+    "document_id text, listed boolean, lines text, taken_back text"
 )
 _TABLES = {"month_called": _CALLED, "month_found": _FOUND}
 _DROP = "DROP TABLE IF EXISTS pg_temp.month_called, pg_temp.month_found, pg_temp.month_unequal"
@@ -57,10 +58,11 @@ SELECT w.key, c.document_id AS c_document_id, c.business_number AS c_business_nu
        c.period AS c_period, c.currency AS c_currency, c.amount_minor AS c_amount_minor,
        v.document_id AS v_document_id, v.business_number AS v_business_number, v.kind AS v_kind, v.cause AS v_cause,
        v.state AS v_state, v.period AS v_period, v.currency AS v_currency, v.debit_minor AS v_debit_minor,
-       v.fingerprint AS v_fingerprint, v.reverses_key AS v_reverses_key, v.created_at >= %(started)s AS v_new,
+       v.fingerprint AS v_fingerprint, coalesce(b.lines, '') AS v_lines,
+       v.reverses_key AS v_reverses_key, v.created_at >= %(started)s AS v_new,
        f.number AS f_number, f.kind AS f_kind, f.period AS f_period, f.currency AS f_currency,
        f.debit_minor AS f_debit_minor, f.content AS f_content, f.posted AS f_posted, f.document_id AS f_document_id,
-       f.listed AS f_listed,
+       f.listed AS f_listed, f.lines AS f_lines, f.taken_back AS f_taken_back,
        coalesce(d.stage IN ('plan', 'deliver') OR d.revision <> d.planned_revision OR d.changed_at >= %(started)s,
                 false) AS due,
        coalesce(d.empty_kinds, '') AS empty_kinds,
@@ -72,12 +74,14 @@ FROM wanted w
 LEFT JOIN pg_temp.month_called c ON c.key = w.key
 LEFT JOIN pg_temp.month_found f ON f.key = w.key
 LEFT JOIN hub.voucher v ON v.key = w.key
+LEFT JOIN LATERAL ({}) b ON f.lines <> '' AND v.key IS NOT NULL
 LEFT JOIN hub.document d ON d.document_id = coalesce(c.document_id, v.document_id) AND d.flow_id = %(flow)s
 WHERE coalesce(v.flow_id = %(flow)s, true) AND NOT coalesce(
     v.state = ANY(%(held)s) AND v.period = %(period)s AND c.amount_minor = v.debit_minor
     AND f.listed AND f.posted AND f.period = v.period AND f.content = v.fingerprint
-    AND f.debit_minor = v.debit_minor AND f.currency IN ('', v.currency) AND f.kind IN ('', v.kind), false)
-""").format(_OF_PERIOD)
+    AND f.debit_minor = v.debit_minor AND f.currency IN ('', v.currency) AND f.kind IN ('', v.kind)
+    AND f.document_id IN ('', v.document_id) AND f.lines IN ('', b.lines) AND f.taken_back = '', false)
+""").format(_OF_PERIOD, LINES_OF_V)
 _SUMS = """
 SELECT 'oa' AS side, kind, currency, count(*), sum(amount_minor)::bigint FROM pg_temp.month_called GROUP BY 2, 3
 UNION ALL
@@ -137,7 +141,7 @@ class MonthDesk:
         rows = {
             f.key: (
                 *(f.key, f.number, f.kind, f.period, f.currency, f.debit_minor, f.content, f.posted),
-                *(f.document_id, f.listed),
+                *(f.document_id, f.listed, f.lines, f.taken_back),
             )
             for f in found
         }
@@ -237,6 +241,7 @@ def _registered(row: Mapping[str, Any]) -> InRegister | None:
         fingerprint=row["v_fingerprint"],
         reverses_key=row["v_reverses_key"],
         new=row["v_new"],
+        lines=row["v_lines"],
     )
 
 
@@ -254,4 +259,6 @@ def _found(row: Mapping[str, Any]) -> InFinance | None:
         posted=row["f_posted"],
         document_id=row["f_document_id"],
         listed=row["f_listed"],
+        lines=row["f_lines"],
+        taken_back=row["f_taken_back"],
     )

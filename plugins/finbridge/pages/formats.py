@@ -19,6 +19,7 @@ _TONES = {
     **dict.fromkeys(("not_sent", "locked", "throttled", "refused_unprocessed", "retry", "period_closed"), "wait"),
     **dict.fromkeys(("quarantined", "rejected", "needs_human", "held", "unexplained", "conflict", "auth"), "bad"),
     **dict.fromkeys(("refused", "not_allowed", "not_found", "missing", "extra", "altered", "failed", "unclear"), "bad"),
+    "reversed_in_finance": "bad",
     **dict.fromkeys(("would_post", "PAID", "live"), "good"),
     **dict.fromkeys(("would_reverse", "PAYMENT_REQUESTED", "IN_APPROVAL", "open"), "wait"),
 }

@@ -142,6 +142,8 @@ class JournalLedger:
     async def period_entries(self, company: str, period: str) -> AsyncIterator[list[LedgerEntry]]:
         """Entries under keys of ours in a period (``YYYY-MM``), in pages; vouchers that people keyed are left out.
 
+        What such a voucher takes back is shown with it, in whatever period it stands.
+
         Raises:
             RetryLater: finance cannot say.
             GiveUp: credentials refused.
@@ -152,6 +154,10 @@ class JournalLedger:
             page = [entry for entry in _entries(reply, company) if is_key(entry.key)]
             if page:
                 yield page
+            taken_back = [entry.reverses for entry in reply.entries if entry.by_people and entry.reverses]
+            elsewhere = [e for e in (await self.find(company, taken_back)).values() if e.period != period]
+            if elsewhere:
+                yield elsewhere
             after = reply.next
 
     async def _read(self, call: Any) -> EntriesReply:

@@ -7,8 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from finbridge.core.ids import is_key
 from finbridge.core.money import to_minor, to_text
-from finbridge.core.outcomes import LedgerEntry
+from finbridge.core.month_lines import BookedLine, lines_text
+from finbridge.core.outcomes import LedgerEntry, TakenBack
 from finbridge.core.vouchers import Side, Voucher, VoucherLine, fingerprint
 
 
@@ -19,12 +21,19 @@ class Wire(BaseModel):
 
 
 class Line(Wire):
-    """A line of an entry; amounts are decimal text, 红字 is negative on its own side."""
+    """A line of an entry; amounts are decimal text, 红字 is negative on its own side. What is not named: dimensions."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     account: str
     debit: str
     credit: str
     party: str = ""
+    summary: str = ""
+    tax_code: str = ""
+    assignment: str = ""
+    document_currency: str = ""
+    document_amount: str = ""
 
     def shown(self, currency: str) -> tuple[str, str, int, str]:
         """Account, side, local amount in minor units, party: what a fingerprint is made of.
@@ -35,6 +44,35 @@ class Line(Wire):
         debit = to_minor(self.debit, currency)
         side, amount = (Side.DEBIT, debit) if debit else (Side.CREDIT, to_minor(self.credit, currency))
         return self.account, side.value, amount, self.party
+
+    def booked(self, currency: str) -> BookedLine:
+        """All that stands on the line.
+
+        Raises:
+            ValueError: an amount is no plain decimal.
+        """
+        account, side, local_minor, party = self.shown(currency)
+        second = self.document_currency
+        return BookedLine(
+            account=account,
+            side=side,
+            local_minor=local_minor,
+            party=party,
+            currency=second or currency,
+            amount_minor=to_minor(self.document_amount, second) if second else local_minor,
+            tax_code=self.tax_code,
+            assignment=self.assignment,
+            dimensions={name: str(value) for name, value in (self.model_extra or {}).items()},
+        )
+
+
+class ReversedBy(Wire):
+    """The voucher that took an entry back."""
+
+    key: str
+    number: str
+    date: date
+    period: str
 
 
 class Entry(Wire):
@@ -50,6 +88,14 @@ class Entry(Wire):
     lines: list[Line]
     kind: str = ""
     document_id: str = ""
+    period: str = ""
+    reverses: str | None = None
+    reversed_by: ReversedBy | None = None
+
+    @property
+    def by_people(self) -> bool:
+        """Keyed in finance itself: its key is none of ours."""
+        return not is_key(self.key)
 
     def ledger_entry(self, company: str) -> LedgerEntry:
         """As the core knows it; ``company`` is our code, which need not be finance's.
@@ -58,6 +104,8 @@ class Entry(Wire):
             ValueError: an amount is no plain decimal.
         """
         lines = [line.shown(self.currency) for line in self.lines]
+        back = self.reversed_by
+        people = back is not None and not is_key(back.key)
         return LedgerEntry(
             key=self.key,
             company=company,
@@ -70,6 +118,9 @@ class Entry(Wire):
             currency=self.currency,
             debit_minor=sum(minor for _, side, minor, _ in lines if side == Side.DEBIT.value),
             document_id=self.document_id,
+            period=self.period,
+            lines=lines_text(line.booked(self.currency) for line in self.lines),
+            taken_back=(TakenBack(back.number, back.date, back.period),) if back and people else (),
         )
 
 
@@ -144,6 +195,11 @@ def _line_body(line: VoucherLine, currency: str) -> dict[str, str]:
     amount, zero = to_text(line.local_amount_minor, currency), to_text(0, currency)
     debit, credit = (amount, zero) if line.side is Side.DEBIT else (zero, amount)
     optional = {"party": line.party, "summary": line.summary, "tax_code": line.tax_code, "assignment": line.assignment}
+    if line.currency != currency:
+        optional |= {
+            "document_currency": line.currency,
+            "document_amount": to_text(line.amount_minor, line.currency),
+        }
     return {
         **dict(line.dimensions),
         **{name: value for name, value in optional.items() if value},

@@ -207,10 +207,14 @@ class TrytonLedger:
         return {key: entry_of(move, company=company, currency=currency) for key, move in found.items()}
 
     async def period_entries(self, company: str, period: str) -> AsyncIterator[list[LedgerEntry]]:
-        """Entries of ours in an accounting period ``YYYY-MM``, by rising id.
+        """Entries of ours in an accounting period ``YYYY-MM``, and those that people cancelled in it, by rising id.
 
         An entry whose transaction is still running may be missing, and stays missing for a reader that only looks
         behind the last id: read the whole period each time.
+
+        Raises:
+            RetryLater: it cannot say now.
+            GiveUp: as for `find`; ``no_period``: the ledger has no such period, which is not the same as an empty one.
         """
         ledger_company, currency, after = self._ledger_company(company), self._currency(company), 0
         while moves := await self._read("account.move.list_period", ledger_company, period, after, self._page_size):
@@ -353,5 +357,8 @@ def _trusted_read(shape: type[_Shape], answer: Any) -> _Shape:
 
 
 def _cannot_read(answer: ReadResult | MasterResult) -> GiveUp:
+    if answer.code == "no_period":
+        known = "财务系统没有该会计期间 / the ledger has no such accounting period"
+        return GiveUp("no_period", f"{known}: {answer.detail}")
     text = "财务系统不允许读取该公司的凭证 / the ledger does not let this user read the company's vouchers"
     return GiveUp(answer.code or "refused", text, f"{text}: {answer.code} {answer.detail or ''}")

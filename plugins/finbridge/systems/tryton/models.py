@@ -14,7 +14,10 @@ from finbridge.core.vouchers import Side, Voucher, VoucherLine
 
 #: Dimensions that the ledger keeps in columns of their own; all others go into one JSON column.
 _OWN_COLUMNS = ("department", "cost_centre", "project")
-MoveLine = tuple[str, Literal["D", "C"], str, str | None]  # account, side, amount on that side, party
+#: Account, side, amount on that side, party, what else stands on it.
+MoveLine = tuple[str, Literal["D", "C"], str, str | None, dict[str, str] | None]
+#: Number, date, period, state of a move that people made with Tryton's own cancel.
+Cancel = tuple[str | None, date, str, Literal["draft", "posted"]]
 
 
 class _Wire(BaseModel):
@@ -35,6 +38,7 @@ class Move(_Wire):
     kind: str | None
     document: str | None
     reverses: str | None
+    cancelled_by: tuple[Cancel, ...]
     lines: tuple[MoveLine, ...]
 
 

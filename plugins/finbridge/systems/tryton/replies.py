@@ -5,11 +5,14 @@ The codes are those of `ledger/finbridge_bridge/refusals.py`; Tryton's message t
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Iterator
 from datetime import date
 from enum import Enum, auto
 
 from finbridge.core.money import to_minor, to_text
+from finbridge.core.month_lines import BookedLine, lines_text
 from finbridge.core.outcomes import (
     AuthFailed,
     LedgerEntry,
@@ -17,6 +20,7 @@ from finbridge.core.outcomes import (
     PeriodClosed,
     RefusedUnprocessed,
     Rejected,
+    TakenBack,
     Unknown,
 )
 from finbridge.core.vouchers import Side, Voucher, fingerprint
@@ -101,7 +105,45 @@ def entry_of(move: Move, *, company: str, currency: str) -> LedgerEntry:
         currency=currency,
         debit_minor=sum(minor for _, side, minor, _ in lines if side == Side.DEBIT.value),
         document_id=move.document or "",
+        period=move.period,
+        lines=lines_text(_booked(move, currency)),
+        taken_back=tuple(
+            TakenBack(number or "", day, period, posted=state == "posted")
+            for number, day, period, state in move.cancelled_by
+        ),
     )
+
+
+def _booked(move: Move, currency: str) -> Iterator[BookedLine]:
+    """Lines with all that the ledger shows of them."""
+    for (account, side, local_minor, party), line in zip(_lines_of(move, currency), move.lines, strict=True):
+        rest = dict(line[-1] or {})
+        tax_code, assignment = rest.pop("tax_code", ""), rest.pop("assignment", "")
+        second, amount = rest.pop("second_currency", ""), rest.pop("second_amount", "")
+        # Tryton's sign is that of debit minus credit.
+        sign = 1 if side == Side.DEBIT.value else -1
+        yield BookedLine(
+            account=account,
+            side=side,
+            local_minor=local_minor,
+            party=party,
+            currency=second or currency,
+            amount_minor=sign * to_minor(amount or "0", second) if second else local_minor,
+            tax_code=tax_code,
+            assignment=assignment,
+            dimensions={**_named(rest.pop("dimensions", "")), **rest},
+        )
+
+
+def _named(text: str) -> dict[str, str]:
+    """Dimensions that the ledger keeps as one JSON object; whatever else stands there is shown as it is."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        return {"dimensions": text}
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in found.items()}
 
 
 def difference(voucher: Voucher, move: Move, currency: str) -> str:
@@ -127,7 +169,7 @@ def _pair(title: str, ours: date, theirs: date) -> str:
 
 
 def _lines_of(move: Move, currency: str) -> list[_Line]:
-    return [(account, side, to_minor(amount, currency), party or "") for account, side, amount, party in move.lines]
+    return [(account, side, to_minor(amount, currency), party or "") for account, side, amount, party, _ in move.lines]
 
 
 def _shown(line: _Line, currency: str) -> str:
