@@ -257,7 +257,19 @@ def test_numbers_are_parted_and_made_plain(pages: Any, typed: str, words: list[s
 
 @pytest.mark.parametrize(
     ("cell", "written"),
-    [("=1+1", "'=1+1"), ("@x", "'@x"), ("+1", "'+1"), ("-12.50", "-12.50"), ("-x", "'-x"), ("报销", "报销")],
+    [
+        ("=1+1", "'=1+1"),
+        ("@x", "'@x"),
+        ("+1", "'+1"),
+        ("-12.50", "-12.50"),
+        ("-x", "'-x"),
+        ("报销", "报销"),
+        ("＝1+1", "'＝1+1"),
+        (" =1", "' =1"),
+        ("-1-1", "'-1-1"),
+        ("\n=1", "'\n=1"),
+        ("-٣", "'-٣"),
+    ],
 )
 def test_no_cell_of_a_csv_is_a_formula(pages: Any, cell: str, written: str) -> None:
     assert pages.held._harmless(cell) == written

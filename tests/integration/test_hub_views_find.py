@@ -95,6 +95,19 @@ def test_a_flow_that_the_reader_may_not_see_is_not_found(books: World) -> None:
     assert names(books.hub.views.find(["books", "other"], [number])) == ["70001"]
 
 
+def test_hits_of_another_flow_do_not_take_the_place_of_those_sought(hub: PostgresHub) -> None:
+    """Many documents of a flow that sorts first, and one of the reader's, answer to the same beginning and serial."""
+    crowd, mine = World(hub, "a crowd"), World(hub, "mine")
+    crowd.post(*(document(f"55{number:03}", *APPROVED) for number in range(view_find.HITS_AT_MOST + 5)))
+    mine.post(document("55999", *APPROVED))
+    serial = row_of(mine, "55999")["finance_number"]
+    with hub._connections.session() as session:  # so many systems, so many vouchers of one number
+        session.execute("UPDATE hub.voucher SET finance_number = %s WHERE flow_id = 'a crowd'", [serial])
+    for said in ("BX55", serial, serial[-1]):
+        found = hub.views.find(["mine"], [said])
+        assert (names(found), found.missing, found.cut) == (["55999"], (), ()), said
+
+
 def test_a_document_shows_its_whole_life(books: World) -> None:
     whole = books.hub.views.document("books", "90001")
     assert whole is not None

@@ -19,31 +19,35 @@ WORDS_AT_MOST = 50
 HITS_AT_MOST = 20
 _SHORTEST_BEGINNING = 4
 
+#: Within each way, before it is limited: a document of another flow must not take the place of one that is sought.
+_MINE = sql.SQL(" AND flow_id = ANY(%(flows)s::text[])")
+
 #: How a number may name a document: by equality on an index each.
 WAYS: Mapping[str, LiteralString] = {
-    "document_id": "SELECT flow_id, document_id FROM hub.document WHERE document_id = a.word",
-    "business_number": "SELECT flow_id, document_id FROM hub.document WHERE business_number = a.word",
-    "key": "SELECT flow_id, document_id FROM hub.voucher WHERE key = upper(a.word)",
-    "finance_number": "SELECT flow_id, document_id FROM hub.voucher WHERE finance_number = a.word",
-    "finance_id": "SELECT flow_id, document_id FROM hub.voucher WHERE finance_id = a.word",
+    "document_id": "SELECT flow_id, document_id FROM hub.document WHERE document_id = a.word{mine}",
+    "business_number": "SELECT flow_id, document_id FROM hub.document WHERE business_number = a.word{mine}",
+    "key": "SELECT flow_id, document_id FROM hub.voucher WHERE key = upper(a.word){mine}",
+    "finance_number": "SELECT flow_id, document_id FROM hub.voucher WHERE finance_number = a.word{mine}",
+    "finance_id": "SELECT flow_id, document_id FROM hub.voucher WHERE finance_id = a.word{mine}",
     "attempt_id": (
-        "SELECT v.flow_id, v.document_id FROM hub.attempt t JOIN hub.voucher v USING (key) WHERE t.attempt_id = a.word"
+        "SELECT v.flow_id, v.document_id FROM hub.attempt t JOIN hub.voucher v USING (key) "
+        "WHERE t.attempt_id = a.word{mine}"
     ),
 }
 SERIAL: Mapping[str, LiteralString] = {
     "finance_serial": (
         "SELECT flow_id, document_id FROM hub.voucher WHERE finance_number IS NOT NULL "
-        "AND ltrim(substring(finance_number from '[0-9]+$'), '0') = a.word ORDER BY finance_number DESC"
+        "AND ltrim(substring(finance_number from '[0-9]+$'), '0') = a.word{mine} ORDER BY finance_number DESC"
     ),
 }
 BEGINNINGS: Mapping[str, LiteralString] = {
     "business_number_begins": (
         "SELECT flow_id, document_id FROM hub.document WHERE business_number ~>=~ a.word "
-        "AND business_number ~<~ (a.word || chr(1114111)) ORDER BY business_number USING ~<~"
+        "AND business_number ~<~ (a.word || chr(1114111)){mine} ORDER BY business_number USING ~<~"
     ),
     "finance_number_begins": (
         "SELECT flow_id, document_id FROM hub.voucher WHERE finance_number IS NOT NULL AND finance_number ~>=~ a.word "
-        "AND finance_number ~<~ (a.word || chr(1114111)) ORDER BY finance_number USING ~<~"
+        "AND finance_number ~<~ (a.word || chr(1114111)){mine} ORDER BY finance_number USING ~<~"
     ),
 }
 _RUNS = """
@@ -109,8 +113,7 @@ def searched(way: LiteralString) -> sql.Composed:
         SELECT a.position, f.flow_id, f.document_id
         FROM unnest(%(words)s::text[]) WITH ORDINALITY AS a(word, position)
         CROSS JOIN LATERAL ({} LIMIT 21) AS f
-        WHERE f.flow_id = ANY(%(flows)s::text[])
-    """).format(sql.SQL(way))
+    """).format(sql.SQL(way).format(mine=_MINE))
 
 
 def _hits(

@@ -23,6 +23,7 @@ from finbridge.pages.rendering import HEADERS, link, page
 _LOG = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
 _MEDIA = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_FILES = {path.name: path for path in STATIC.iterdir() if path.suffix in _MEDIA}
 
 #: One router a page, in the order in which they are tried.
 ROUTERS: tuple[APIRouter, ...] = (
@@ -60,7 +61,7 @@ def build_app(opener: Callable[[], PostgresHub] = open_default_hub) -> FastAPI:
 
     app = FastAPI(
         title="finbridge",
-        dependencies=[Depends(guard.reader)],
+        dependencies=[Depends(guard.reader), Depends(readable)],
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -79,6 +80,17 @@ def build_app(opener: Callable[[], PostgresHub] = open_default_hub) -> FastAPI:
     return app
 
 
+def readable(request: Request) -> None:
+    """What no text of the hub can hold is no question to it.
+
+    Raises:
+        HTTPException: 400, the address has a NUL in it.
+    """
+    asked = (request.scope["path"], *(text for pair in request.query_params.multi_items() for text in pair))
+    if any("\x00" in text for text in asked):
+        raise HTTPException(status.HTTP_400_BAD_REQUEST)
+
+
 @common.get("/")
 def home(request: Request) -> Response:
     """The page that people begin with."""
@@ -88,9 +100,9 @@ def home(request: Request) -> Response:
 @common.get("/static/{name}")
 def static(name: str) -> Response:
     """Style sheet, script and icons; guarded like the rest, and no other file can be named."""
-    path = STATIC / name
-    if path.parent != STATIC or path.suffix not in _MEDIA or not path.is_file():
+    if name not in _FILES:
         raise HTTPException(status.HTTP_404_NOT_FOUND)
+    path = _FILES[name]
     return FileResponse(path, media_type=_MEDIA[path.suffix], headers=HEADERS)
 
 
@@ -118,9 +130,10 @@ def _failed(request: Request, error: Exception) -> Response:
 
 
 _TOLD = (400, 401, 403, 404, 503)
+_FAILURES = 500
 
 
 def _told(request: Request, code: int, headers: dict[str, str] | None = None) -> Response:
     """A page that says what is wrong in words, and nothing of the inside."""
-    kind = str(code) if code in _TOLD else "other"
+    kind = str(code) if code in _TOLD else "400" if code < _FAILURES else "other"
     return page(request, "error.html", status_code=code, headers=headers, kind=kind, code=code)

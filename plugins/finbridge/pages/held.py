@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +17,7 @@ from finbridge.core.money import to_text
 from finbridge.hub.view_held import HeldFilter, HeldPage, Place
 from finbridge.pages.formats import days_since, moment
 from finbridge.pages.guard import Reader, ReaderDep
-from finbridge.pages.hubs import ask
+from finbridge.pages.hubs import YEARS, ask
 from finbridge.pages.rendering import HEADERS, page
 from finbridge.pages.texts import Language, language_of, text, word
 
@@ -26,6 +27,9 @@ _COLUMNS = (
     *("flow", "document", "business_number", "company", "amount", "currency", "code", "reason", "field", "detail"),
     *("turn", "opened_at", "days"),
 )
+#: Full-width forms are taken for formulas by spreadsheets of East Asian locales.
+_RISKY = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_NEGATIVE = re.compile(r"-[0-9]+(\.[0-9]+)?")
 
 router = APIRouter()
 Text = Annotated[str, Query(max_length=100)]
@@ -103,10 +107,12 @@ def _place(mark: str) -> Place | None:
         return None
     at, _, hold_id = mark.rpartition("~")
     try:
-        place = Place(datetime.fromisoformat(at), int(hold_id))
-    except ValueError:
+        opened_at = datetime.fromisoformat(at)
+        place = Place(opened_at.astimezone(UTC) if opened_at.tzinfo else opened_at, int(hold_id))
+    except (ValueError, OverflowError):
         raise HTTPException(status.HTTP_400_BAD_REQUEST) from None
-    if place.opened_at.tzinfo is None or place.hold_id > 2**62:
+    sound = place.opened_at.tzinfo is not None and place.opened_at.year in YEARS and 0 <= place.hold_id < 2**62
+    if not sound:
         raise HTTPException(status.HTTP_400_BAD_REQUEST)
     return place
 
@@ -173,6 +179,6 @@ def _csv(rows: Sequence[Sequence[str]]) -> str:
 
 def _harmless(cell: str) -> str:
     """A text that a spreadsheet would take for a formula stays a text; a negative amount stays a number."""
-    if cell[:1] in ("=", "+", "@", "\t", "\r") or (cell[:1] == "-" and not cell[1:].replace(".", "", 1).isdigit()):
-        return "'" + cell
-    return cell
+    if _NEGATIVE.fullmatch(cell):
+        return cell
+    return f"'{cell}" if cell.lstrip(" ").startswith(_RISKY) else cell

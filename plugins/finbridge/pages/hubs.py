@@ -17,6 +17,8 @@ from finbridge.hub.addresses import hub_dsn
 
 HUB_CONNECTION = "hub_default"
 AT_ONCE = 4
+#: Years that an address may ask for: what lies outside has no documents, and no time zone can count there.
+YEARS = range(1970, 2200)
 _OPTIONS = "-c statement_timeout=8s -c lock_timeout=2s -c default_transaction_read_only=on"
 Answer = TypeVar("Answer")
 

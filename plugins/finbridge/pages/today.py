@@ -16,7 +16,7 @@ from finbridge.hub.view_today import LISTED, STATES, Place, Scope, Today
 from finbridge.pages.airflow_state import AirflowState, airflow_state
 from finbridge.pages.charts import Bar, Caption, columns, parts
 from finbridge.pages.guard import Reader, ReaderDep
-from finbridge.pages.hubs import ask
+from finbridge.pages.hubs import YEARS, ask
 from finbridge.pages.rendering import page
 from finbridge.pages.texts import Language, catalogue, language_of, text
 
@@ -141,12 +141,15 @@ def _day(given: str) -> date | None:
     """The day asked for; None for today.
 
     Raises:
-        HTTPException: 400, it is no day.
+        HTTPException: 400, it is no day, or one of a year that has no documents.
     """
     try:
-        return date.fromisoformat(given) if given else None
+        day = date.fromisoformat(given) if given else None
     except ValueError:
         raise HTTPException(status.HTTP_400_BAD_REQUEST) from None
+    if day is not None and day.year not in YEARS:
+        raise HTTPException(status.HTTP_400_BAD_REQUEST)
+    return day
 
 
 def places(reader: Reader, day: date | None, now: datetime | None = None) -> list[Place]:
