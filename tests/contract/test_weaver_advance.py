@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from finbridge.core.ports import WriteBackResult
+from finbridge.core.stopping import guarded
 from finbridge.systems.weaver.adapter import connect
 
 from tests.contract.memory_tokens import MemoryTokens
@@ -98,6 +99,44 @@ async def test_submit_that_arrives_late_is_not_sent_again(oa: WeaverHarness) -> 
     await hasty.close()
     server.close()
     assert (line.submits, oa.kinds(name)) == (1, ["submit"])
+
+
+async def test_a_worker_that_dies_after_its_submit_left_is_not_followed_by_another_submit(oa: WeaverHarness) -> None:
+    """The OA would take both: the document would leave the next node, too."""
+    name = add(oa)
+    line = HoldingLine(oa.process.port)
+    server = await asyncio.start_server(line.serve, "127.0.0.1", 0)
+    tokens = MemoryTokens()
+    settings = settings_for(server.sockets[0].getsockname()[1], "900", "finbridge", late_seconds=60)
+    dying, next_one = connect(settings, tokens=tokens), connect(settings, tokens=tokens)
+    killed = asyncio.create_task(dying.advance(name, "财务过账"))
+    while not line.submits:
+        assert not killed.done()
+        await asyncio.sleep(0.01)
+    killed.cancel()
+    await asyncio.wait([killed])
+    assert await next_one.advance(name, "财务过账") is WriteBackResult.UNKNOWN
+    line.release.set()
+    await asyncio.to_thread(wait_for_change, oa, name)
+    assert await next_one.advance(name, "财务过账") is WriteBackResult.SAVED
+    await dying.close()
+    await next_one.close()
+    server.close()
+    assert (line.submits, oa.kinds(name)) == (1, ["submit"])
+
+
+async def test_a_paused_flow_reads_and_changes_nothing_and_goes_on_at_once_afterwards(oa: WeaverHarness) -> None:
+    name = add(oa)
+    source = oa.connect()
+    with guarded(lambda: False):
+        assert (await source.read([name]))[name] is not None, "with a login of its own"
+        assert await source.write_back(name, "财务过账", {"pzh": "记-1"}) is WriteBackResult.RETRY
+        assert await source.advance(name, "财务过账") is WriteBackResult.RETRY
+    assert oa.kinds(name) == []
+    assert await source.write_back(name, "财务过账", {"pzh": "记-1"}) is WriteBackResult.SAVED
+    assert await source.advance(name, "财务过账") is WriteBackResult.SAVED
+    await source.close()
+    assert oa.kinds(name) == ["save", "submit"]
 
 
 async def test_node_named_by_its_id_is_the_same_node(oa: WeaverHarness) -> None:

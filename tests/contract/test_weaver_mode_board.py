@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -15,11 +15,14 @@ from finbridge.core.connections import ConnectionSettings
 from finbridge.core.errors import GiveUp, RetryLater
 from finbridge.core.payment_status import WORDS, PaymentState, PaymentStatus, PaymentStatusRule, StatusChange
 from finbridge.core.ports import WriteBackResult
+from finbridge.flows import PaymentStatusReport, write_payment_status
 from finbridge.systems.weaver.adapter import WeaverSource
 
 from tests.contract.memory_tokens import MemoryTokens
 from tests.contract.sandbox_process import SandboxProcess
 from tests.contract.weaver_harness import FAST
+from tests.unit.flow_fakes import make_flow
+from tests.unit.test_payment_status import Books, Store, entry, work
 
 RULE = PaymentStatusRule(
     save="fkztSave",
@@ -278,3 +281,35 @@ async def test_calls_keep_the_rate_of_the_connection(oa: SandboxProcess) -> None
     finally:
         await source.close()
     assert 1 <= oa.control("GET", "/stats")["max_in_flight"] <= 2
+
+
+async def test_a_pause_while_a_refused_batch_goes_row_by_row_stops_the_next_row(
+    oa: SandboxProcess, board: WeaverSource
+) -> None:
+    names = [str(9000 + number) for number in range(12)]
+    bad = "no number"  # the OA refuses its whole batch
+    store = Store({name: work(name) for name in [*names, bad]})
+    books = Books({f"E{name}": entry(f"E{name}", document_id=name) for name in [*names, bad]})
+    source = source_of(oa.port)
+
+    def shown() -> int:
+        return sum(bool(rows(oa, name)) for name in names)
+
+    async def bring(may_send: Callable[[], bool]) -> PaymentStatusReport:
+        return await write_payment_status(
+            flow=make_flow(payment_status=RULE),
+            hub=store,
+            source=source,
+            ledger=books,  # type: ignore[arg-type]  # as much of a ledger as the verb needs
+            company="1000",
+            period="2026-11",
+            may_send=may_send,
+        )
+
+    report = await bring(lambda: shown() < 3)
+    assert (report.paused, shown()) == (1, 3)
+    assert set(store.sent_at) <= set(names[:3]), "what did not leave is not in doubt"
+    report = await bring(lambda: True)
+    await source.close()
+    assert (report.paused, report.in_doubt, report.put_off, report.not_written, shown()) == (0, 0, 0, 1, 12)
+    assert [len(rows(oa, name)) for name in names] == [1] * 12

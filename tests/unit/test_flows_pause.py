@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from finbridge.core.errors import RetryLater
-from finbridge.core.ports import Stage
+from finbridge.core.ports import Stage, WriteBackResult
 from finbridge.flows import DeliverReport, WriteBackReport, deliver, delivering, write_back
 from finbridge.flows.delivering import FIRST_BATCH, SEND_BATCH, SMALLEST_BATCH, _Room
 from hypothesis import given
@@ -103,6 +103,29 @@ async def test_a_pause_before_moving_on_moves_nothing_on_and_loses_nothing() -> 
     assert {form.node for form in world.oa.documents.values()} == {"过账"}
     report = await run_write_back(world, lambda: True)
     assert (report.saved, report.verified, report.advanced) == (0, 2, 2)
+
+
+async def test_a_form_that_waited_for_its_turn_when_the_pause_came_is_not_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The connector says RETRY for a call that did not leave; nothing is counted against the document."""
+    world = await ready(3)
+    await world.deliver()
+    world.oa.write_answers = [WriteBackResult.RETRY] * 3
+    report = await run_write_back(world, after(4))  # the claim and three saves, which then wait for their turn
+    assert (report.paused, report.saved, report.retry) == (1, 0, 0)
+    assert world.due(Stage.WRITE_BACK) == 3, "at once, not after a delay"
+
+    async def waits(_document: str, _node: str) -> WriteBackResult:
+        return WriteBackResult.RETRY
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.oa, "advance", waits)
+        report = await run_write_back(world, after(7))  # the claim, three saves, three moves onwards
+    assert (report.paused, report.saved, report.advanced, report.retry) == (1, 3, 0, 0)
+    assert world.due(Stage.WRITE_BACK) == 3
+    report = await run_write_back(world, lambda: True)
+    assert (report.verified, report.advanced, report.saved) == (3, 3, 0)
 
 
 @given(st.integers(1, 500), st.floats(0, 600))

@@ -3,7 +3,8 @@
 A failed call raises one of two errors, and the difference is worth money:
 
 NotSentError
-    Provably no byte of the request left: name not resolved, connection refused or timed out, TLS not agreed.
+    Provably no byte of the request left: name not resolved, connection refused or timed out, TLS not agreed, or a
+    person paused the flow before the bytes left (`StoppedError`).
 NoAnswerError
     A connection stood, so the request may have arrived: time-out, reset, line cut, body shorter than announced,
     something that is not HTTP. A kept-alive connection that dies under a request is of this kind too: the server may
@@ -33,9 +34,10 @@ from urllib.parse import urlencode
 import aiohttp
 import orjson
 
-from finbridge.core.errors import GiveUp
+from finbridge.core.errors import GiveUp, RetryLater
 from finbridge.core.errors import TransportError as TransportError  # noqa: PLC0414 - also known by this module
 from finbridge.core.redaction import Redactor
+from finbridge.core.stopping import may_leave
 
 _LOG = logging.getLogger("finbridge.transport")
 #: Idle connections are dropped before servers commonly drop them (uvicorn 5 s): fewer requests on dying connections.
@@ -45,6 +47,10 @@ _CONNECT_SECONDS = 10.0
 
 class NotSentError(TransportError):
     """Provably no byte of the request left."""
+
+
+class StoppedError(NotSentError):
+    """A person paused the flow, or nobody can say whether: the call waited for its turn, and no byte of it left."""
 
 
 class NoAnswerError(TransportError):
@@ -123,6 +129,7 @@ class _Attempt:
     """What the trace signals saw of one request."""
 
     repeatable: bool
+    effect: bool
     connections: int = 0
 
 
@@ -212,6 +219,7 @@ class HttpClient:
         form: Mapping[str, str] | None = None,
         json_body: object = None,
         headers: Mapping[str, str] | None = None,
+        effect: bool | None = None,
     ) -> Response:
         """One call; any HTTP status is an answer.
 
@@ -220,14 +228,22 @@ class HttpClient:
             path: begins with ``/``.
             form: sent as ``application/x-www-form-urlencoded`` in UTF-8.
             json_body: anything that orjson can write; not together with ``form``.
+            effect: whether it changes something over there: then it leaves only while `may_leave` says so. None: all
+                but GET and HEAD do. A POST that only reads or logs in says False.
 
         Raises:
             NotSentError: see the module's text.
+            StoppedError: a pause came before the first byte of an effect.
             NoAnswerError: see the module's text.
         """
         session = self._open()
+        reads = method in ("GET", "HEAD")
+        attempt = _Attempt(repeatable=reads, effect=not reads if effect is None else effect)
+        if attempt.effect:
+            await _ask()  # before it takes a place in the queue
         self.calls[f"{method} {path}"] += 1
         arguments: dict[str, Any] = {"params": params, "headers": {**self._headers, **(headers or {})}}
+        arguments["trace_request_ctx"] = attempt
         arguments["data"] = _encode(form, json_body, arguments["headers"])
         if self._gate is None:
             return await self._exchange(session, method, path, arguments)
@@ -266,13 +282,13 @@ class HttpClient:
     async def _exchange(
         self, session: aiohttp.ClientSession, method: str, path: str, arguments: dict[str, Any]
     ) -> Response:
-        attempt = _Attempt(repeatable=method in ("GET", "HEAD"))
+        attempt: _Attempt = arguments["trace_request_ctx"]
         began = time.monotonic()
         try:
-            async with session.request(
-                method, self.base_url + path, allow_redirects=False, trace_request_ctx=attempt, **arguments
-            ) as answer:
+            async with session.request(method, self.base_url + path, allow_redirects=False, **arguments) as answer:
                 response = Response(answer.status, answer.headers, await answer.read())
+        except StoppedError as error:
+            failure: TransportError = error
         except (aiohttp.ClientError, OSError, TimeoutError, _WouldRepeat) as error:
             failure = self._failure(error, attempt, method, path)
         else:
@@ -343,8 +359,22 @@ def _encode(form: Mapping[str, str] | None, json_body: object, headers: dict[str
     return None
 
 
+async def _ask() -> None:
+    """Raise StoppedError where an effect may not leave, or nobody can say."""
+    try:
+        leaves = await may_leave()
+    except RetryLater as error:
+        raise StoppedError(error.code, error.staff, error.engineer) from None
+    if not leaves:
+        raise StoppedError("paused", "流程已暂停，请求未发出 / the flow is paused: nothing was sent")
+
+
 def _trace() -> aiohttp.TraceConfig:
-    """Count the connections that a request was given: with the first one, its bytes may leave."""
+    """Count the connections that a request was given: with the first one, its bytes may leave. Effects ask once more.
+
+    The library calls ``on_request_headers_sent`` before it hands the first byte to the connection, and closes the
+    connection where that raises.
+    """
 
     async def connection(_session: aiohttp.ClientSession, context: Any, _params: object) -> None:
         attempt: _Attempt = context.trace_request_ctx
@@ -352,7 +382,13 @@ def _trace() -> aiohttp.TraceConfig:
         if attempt.connections > 1 and not attempt.repeatable:
             raise _WouldRepeat
 
+    async def leaving(_session: aiohttp.ClientSession, context: Any, _params: object) -> None:
+        attempt: _Attempt = context.trace_request_ctx
+        if attempt.effect:
+            await _ask()
+
     trace = aiohttp.TraceConfig()
     trace.on_connection_create_end.append(connection)
     trace.on_connection_reuseconn.append(connection)
+    trace.on_request_headers_sent.append(leaving)
     return trace

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +30,7 @@ from finbridge.core.outcomes import (
     outcome_name,
 )
 from finbridge.core.ports import Deliverable, DocumentWork, Hub, Lease, Ledger, Sent, Source, Stage, Translator
-from finbridge.core.stopping import MaySend, allowed, always
+from finbridge.core.stopping import MaySend, allowed, always, guarded
 from finbridge.flows.reports import DeliverReport
 from finbridge.flows.second_read import read_again
 
@@ -51,6 +50,11 @@ RESEND_BATCH = 20
 RETRY_SECONDS = 5.0
 _CLOCK = SystemClock()
 _TURN = {VoucherKind.REVERSAL: 0, VoucherKind.EXPENSE: 1, VoucherKind.PAYMENT: 2}
+
+
+def _seconds() -> float:
+    """Seconds of the event loop's clock, which never goes back; a simulation owns it."""
+    return asyncio.get_running_loop().time()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,7 +92,7 @@ class _Batch:
 
     works: dict[str, DocumentWork]
     closed: dict[str, float | None] = field(default_factory=dict)
-    renewed_at: float = field(default_factory=time.monotonic)
+    renewed_at: float = field(default_factory=_seconds)
 
     def open_leases(self) -> list[Lease]:
         """Leases of documents on which something may still be done now."""
@@ -132,15 +136,16 @@ async def deliver(
         may_send=may_send,
         only=only,
     )
-    while True:
-        crash_point("C1")
-        works = await _claim(room, worker)
-        if not works:
-            if room.failures:
-                raise room.failures[0]
-            return DeliverReport(**room.counts)
-        crash_point("C2")
-        await _deliver_batch(room, _Batch({work.lease.document_id: work for work in works}))
+    with guarded(may_send):
+        while True:
+            crash_point("C1")
+            works = await _claim(room, worker)
+            if not works:
+                if room.failures:
+                    raise room.failures[0]
+                return DeliverReport(**room.counts)
+            crash_point("C2")
+            await _deliver_batch(room, _Batch({work.lease.document_id: work for work in works}))
 
 
 async def _claim(room: _Room, worker: str) -> list[DocumentWork]:
@@ -262,7 +267,7 @@ def _sendings(room: _Room, items: Sequence[Deliverable]) -> Iterator[Sequence[De
 
 async def _renew(room: _Room, batch: _Batch) -> None:
     """Prolong the leases of a long batch; documents that somebody else took over are left alone."""
-    if time.monotonic() - batch.renewed_at >= RENEW_AFTER_SECONDS:
+    if _seconds() - batch.renewed_at >= RENEW_AFTER_SECONDS:
         await _prolong(room, batch)
 
 
@@ -272,7 +277,7 @@ async def _prolong(room: _Room, batch: _Batch) -> None:
     lost = [lease.document_id for lease in leases if lease.document_id not in ours]
     room.counts["leases_lost"] += len(lost)
     batch.close(lost, RETRY_SECONDS)
-    batch.renewed_at = time.monotonic()
+    batch.renewed_at = _seconds()
 
 
 async def _send_chunk(room: _Room, batch: _Batch, items: Sequence[Deliverable]) -> None:
@@ -307,10 +312,10 @@ async def _post(room: _Room, batch: _Batch, marked: Sequence[Deliverable]) -> li
     vouchers are in doubt, the others go on, and the run ends red.
     """
     beat = asyncio.create_task(_keep_alive(room, batch))
-    begin = time.monotonic()
+    begin = _seconds()
     try:
         outcomes = await room.ledger.post([item.voucher for item in marked])
-        room.pace(len(marked), time.monotonic() - begin)
+        room.pace(len(marked), _seconds() - begin)
         return outcomes
     except Exception as error:
         _LOG.exception("the connector failed on %s", ", ".join(item.voucher.key for item in marked))

@@ -38,7 +38,7 @@ from finbridge.core.payment_status import (
     Unclear,
 )
 from finbridge.core.ports import Ledger, WriteBackResult
-from finbridge.core.stopping import MaySend, allowed, always
+from finbridge.core.stopping import MaySend, allowed, always, guarded
 from finbridge.flows.reports import PaymentStatusReport
 
 _LOG = logging.getLogger(__name__)
@@ -122,13 +122,14 @@ async def write_payment_status(
     if flow.payment_status is None:
         return PaymentStatusReport()
     room = _Room(flow=flow, company=company, store=hub.payment_statuses, board=source, ledger=ledger, may_send=may_send)
-    await _walk(room, period, chunk, again=False)
-    if room.counts["in_doubt"] + room.counts["put_off"] and not room.counts["paused"]:
-        await asyncio.sleep(source.late_seconds)
-        for name in ("in_doubt", "put_off"):
-            room.counts[name] = 0
-        room.listed[:] = [row for row in room.listed if row[1] not in (IN_DOUBT, WAITS)]
-        await _walk(room, period, chunk, again=True)
+    with guarded(may_send):
+        await _walk(room, period, chunk, again=False)
+        if room.counts["in_doubt"] + room.counts["put_off"] and not await room.stopped():
+            await asyncio.sleep(source.late_seconds)
+            for name in ("in_doubt", "put_off"):
+                room.counts[name] = 0
+            room.listed[:] = [row for row in room.listed if row[1] not in (IN_DOUBT, WAITS)]
+            await _walk(room, period, chunk, again=True)
     return PaymentStatusReport(**room.counts, listed=tuple(room.listed))
 
 
@@ -303,7 +304,10 @@ async def _send(room: _Room, items: Mapping[str, _Item], *, alone: bool) -> bool
 
 
 async def _send_slice(room: _Room, due: Sequence[_Item], *, alone: bool) -> None:
-    """Mark, send; what the OA answered is not on its way any more and may be sent again."""
+    """Mark, send; what the OA answered is not on its way any more and may be sent again.
+
+    A pause that comes while the slice is sent stops it at the next call; those that did not leave are as before.
+    """
     flow_id = room.flow.flow_id
     versions = {item.status.document_id: item.version for item in due}
     marked = await asyncio.to_thread(room.store.mark_sending, flow_id, versions, room.board.late_seconds)
@@ -314,6 +318,8 @@ async def _send_slice(room: _Room, due: Sequence[_Item], *, alone: bool) -> None
         item.showed, item.version = showed, marked[item.status.document_id]
         if showed.result not in _IN_FLIGHT:
             answered.append(_outcome(item, _REASONS[showed.result], showed.detail))
+    if any(item.showed and item.showed.result is WriteBackResult.RETRY for item in sent):
+        await room.stopped()
     room.counts["sent"] += len(sent)
     versions = await asyncio.to_thread(room.store.settle, flow_id, answered)
     for item in sent:

@@ -12,7 +12,7 @@ from finbridge.core.documents import SourceDocument
 from finbridge.core.errors import RetryLater
 from finbridge.core.flow import Flow, WriteBackRule
 from finbridge.core.ports import Hub, Lease, Source, Stage, WriteBackItem, WriteBackRecord, WriteBackResult
-from finbridge.core.stopping import MaySend, allowed, always
+from finbridge.core.stopping import MaySend, allowed, always, guarded
 from finbridge.flows.collecting import read_documents
 from finbridge.flows.reports import WriteBackReport
 
@@ -61,13 +61,14 @@ async def write_back(
     if flow.write_back is None:
         return WriteBackReport()
     room = _Room(flow=flow, rule=flow.write_back, hub=hub, source=source, counts=Counter(), may_send=may_send)
-    while not await room.stopped():
-        works = await asyncio.to_thread(
-            hub.claim, flow.flow_id, Stage.WRITE_BACK, worker, flow.batch_size, LEASE_SECONDS, only=only
-        )
-        if not works:
-            break
-        await _claimed(room, [work.lease for work in works])
+    with guarded(may_send):
+        while not await room.stopped():
+            works = await asyncio.to_thread(
+                hub.claim, flow.flow_id, Stage.WRITE_BACK, worker, flow.batch_size, LEASE_SECONDS, only=only
+            )
+            if not works:
+                break
+            await _claimed(room, [work.lease for work in works])
     return WriteBackReport(**room.counts)
 
 
@@ -131,9 +132,10 @@ async def _save(room: _Room, item: WriteBackItem, limit: asyncio.Semaphore) -> W
         if await room.stopped():
             return None
         try:
-            return await room.source.write_back(item.lease.document_id, room.rule.node, _fields(room, item))
+            result = await room.source.write_back(item.lease.document_id, room.rule.node, _fields(room, item))
         except RetryLater:
-            return WriteBackResult.RETRY
+            result = WriteBackResult.RETRY
+        return None if result is WriteBackResult.RETRY and await room.stopped() else result
 
 
 async def _settle(
@@ -183,7 +185,9 @@ async def _moved_on(room: _Room, item: WriteBackItem, form: SourceDocument, limi
         try:
             result = await room.source.advance(item.lease.document_id, room.rule.node)
         except RetryLater:
-            return False
+            result = WriteBackResult.RETRY
+        if result is WriteBackResult.RETRY and await room.stopped():
+            return None  # it waited for its turn when the pause came, and did not leave
     if result is WriteBackResult.SAVED:
         room.counts["advanced"] += 1
         return True

@@ -164,11 +164,13 @@ class FlowOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, int]:
         """Open, run, note. What a person must mend fails at once; everything else is tried again by Airflow."""
         from finbridge.core.errors import GiveUp
+        from finbridge.core.stopping import guarded
         from finbridge.systems.pausing import end_if_paused
 
         try:
             with opened(self.flow_id, self.hub_conn_id, context, asked_by=self.asked_by) as flow:
-                note = self.work(flow)
+                with guarded(flow.pause.may_send):
+                    note = self.work(flow)
                 end_if_paused(self, flow, note)
         except GiveUp as error:
             raise AirflowFailException(f"{error.code}: {error.staff} [{error.engineer}]") from error

@@ -118,7 +118,7 @@ class JournalClient:
 
     async def _login(self) -> LoginReply:
         try:
-            response = await self.http.request("POST", "/login", json_body=self._credentials)
+            response = await self.http.request("POST", "/login", json_body=self._credentials, effect=False)
         except NoAnswerError as error:  # the login is in doubt; the call behind it never left
             raise NotSentError(error.code, error.staff, error.engineer) from None
         if response.status in (401, 403):

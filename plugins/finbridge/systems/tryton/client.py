@@ -34,6 +34,8 @@ DEFAULT_RATE = RateBudget(per_second=50, burst=50, parallel=4)
 DEFAULT_TIMEOUT_SECONDS = 90.0
 _OK, _UNAUTHORIZED, _TOO_MANY, _UNAVAILABLE = 200, 401, 429, 503
 _NOT_DONE = frozenset({400, 403, 404, 405, 413})
+#: How the methods that only read begin; all others are effects, which a pause stops.
+_READING = ("find_", "list_")
 
 
 class Busy(RetryLater):
@@ -109,7 +111,7 @@ class TrytonClient:
         """A model's method (``account.move.find_refs``) with an empty context.
 
         Raises:
-            NotSentError, NotLoggedIn: nothing was sent.
+            NotSentError, NotLoggedIn: nothing was sent (paused, too: `StoppedError`).
             NoAnswerError, Busy, Throttled, CallRefused, Doubtful, LoginRefused: see the module's text.
         """
         session = self._session or await self._shared.get() or await self._renew(None)
@@ -127,7 +129,11 @@ class TrytonClient:
     async def _send(self, method: str, params: tuple[Any, ...], session: str) -> Response:
         body = {"id": 0, "method": f"model.{method}", "params": [*params, {}]}
         answer = await self.http.request(
-            "POST", self._path, json_body=body, headers={"Authorization": f"Session {session}"}
+            "POST",
+            self._path,
+            json_body=body,
+            headers={"Authorization": f"Session {session}"},
+            effect=not method.rpartition(".")[2].startswith(_READING),
         )
         self.seen_at = answer.date or self.seen_at
         return answer
@@ -147,7 +153,7 @@ class TrytonClient:
 
     async def _log_in(self) -> str:
         body = {"id": 0, "method": "common.db.login", "params": [self._login, {"password": self._password}]}
-        answer = await self.http.request("POST", self._path, json_body=body)
+        answer = await self.http.request("POST", self._path, json_body=body, effect=False)
         if answer.status == _UNAUTHORIZED:
             raise self._login_refused()
         user_id, secret, *_ = self._result("common.db.login", answer)

@@ -31,6 +31,8 @@ from finbridge.systems.weaver.walking import walk
 _DEFAULT_ZONE = "Asia/Shanghai"
 _DEFAULT_PAGE_SIZE = 100
 _ADVANCES = 2  # each holds a lock in the token store
+#: Of a worker that died at a submit nobody knows when it left: that long after its mark, at most.
+_SENDING = timedelta(seconds=60)
 #: A watermark from the future would skip documents; the overlap of a day forgives more than this.
 _MAX_CLOCK_AHEAD_SECONDS = 600.0
 #: The service's code after a write. What failed inside may have failed after the save: unknown, a read-back decides.
@@ -184,7 +186,8 @@ class WeaverSource:
 
         Under a lock that all processes share: look where the document stands, submit, and after a lost answer look
         again. Two workers that both saw it at the node cannot both submit, and while a submit whose answer was lost
-        may still arrive, none is sent: e-cology cannot be told from which node a submit is meant.
+        may still arrive, none is sent: e-cology cannot be told from which node a submit is meant. The mark that says so
+        is stored before the submit leaves, since the worker may die before the answer, and taken away after it.
         """
         mark = SharedToken(self._tokens, f"{self._name}|advance|{document_id}")
         async with self._advances, mark.locked():
@@ -197,9 +200,12 @@ class WeaverSource:
                 return WriteBackResult.NOT_ALLOWED
             if await mark.get() is not None:
                 return WriteBackResult.UNKNOWN
+            await mark.put("sending", datetime.now(UTC) + _SENDING + self._late)
             result = await self._submit(document_id, node)
             if result is WriteBackResult.UNKNOWN:
                 await mark.put("sent", datetime.now(UTC) + self._late)
+            else:
+                await mark.forget()
             return result
 
     # ------------------------------------------------------------ payment statuses

@@ -183,7 +183,7 @@ class WeaverAuth:
 
     async def _call(self, path: str, headers: dict[str, str], shape: type[_Answer]) -> _Answer:
         try:
-            response = await self._http.request("POST", path, headers={"appid": self._appid, **headers})
+            response = await self._http.request("POST", path, headers={"appid": self._appid, **headers}, effect=False)
         except NoAnswerError as error:  # this call is in doubt; the one behind it never left
             raise NotSentError(error.code, error.staff, error.engineer) from None
         reply = read_reply(response, path.rpartition("/")[2])

@@ -215,14 +215,14 @@ class WeaverClient:
     # ------------------------------------------------------------ one call
 
     async def _read(self, method: Literal["GET", "POST"], name: str, arguments: Mapping[str, str]) -> Reply:
-        reply = await self._call(method, name, arguments)
+        reply = await self._call(method, name, arguments, effect=False)
         if reply.means is Means.DONE:
             return reply
         raise self._refusal(reply, name)
 
     async def _write(self, name: str, form: Mapping[str, str]) -> Reply:
         async with self.writes:
-            reply = await self._call("POST", name, form)
+            reply = await self._call("POST", name, form, effect=True)
         if reply.means is Means.UNCLEAR or (reply.means is Means.DONE and reply.code is None):
             raise NoAnswerError(
                 "no_trustworthy_answer",
@@ -233,11 +233,11 @@ class WeaverClient:
             return reply
         raise self._refusal(reply, name)
 
-    async def _call(self, method: str, name: str, arguments: Mapping[str, str]) -> Reply:
+    async def _call(self, method: str, name: str, arguments: Mapping[str, str], *, effect: bool) -> Reply:
         headers = await self.auth.headers()
         renewed = False
         for _ in range(_TRIES):
-            reply = read_reply(await self._send(method, name, arguments, headers))
+            reply = read_reply(await self._send(method, name, arguments, headers, effect))
             if reply.means not in (Means.TOKEN_REFUSED, Means.ACCOUNT_REFUSED):
                 break
             if not renewed:
@@ -246,11 +246,11 @@ class WeaverClient:
                 break
         return reply
 
-    async def _send(self, method: str, name: str, arguments: Mapping[str, str], headers: dict[str, str]) -> Response:
-        if method == "GET":
-            response = await self.http.request("GET", _BASE + name, params=arguments, headers=headers)
-        else:
-            response = await self.http.request("POST", _BASE + name, form=arguments, headers=headers)
+    async def _send(
+        self, method: str, name: str, arguments: Mapping[str, str], headers: dict[str, str], effect: bool
+    ) -> Response:
+        sent: dict[str, Any] = {"params" if method == "GET" else "form": arguments}
+        response = await self.http.request(method, _BASE + name, headers=headers, effect=effect, **sent)
         if response.status == 429:
             self.http.pause(response.retry_after_seconds or 1.0)
         return response

@@ -89,7 +89,7 @@ class ModeClient:
         }
         data = [{"operationinfo": info, "mainTable": dict(row)} for row in rows]
         async with self._writes:
-            response = await self._send(f"saveOrUpdateModeData/{interface}", {"data": data}, now)
+            response = await self._send(f"saveOrUpdateModeData/{interface}", {"data": data}, now, effect=True)
         try:
             saved = read_saved(response)
         except ModeRefused as error:
@@ -107,7 +107,7 @@ class ModeClient:
         asked = {"operationinfo": {"operator": self._operator}, **asked}
         for last in (False, True):
             stamp = self._now()
-            response = await self._send(path, asked, stamp)
+            response = await self._send(path, asked, stamp, effect=False)
             try:
                 return reading(response)
             except ModeRefused as error:
@@ -118,9 +118,9 @@ class ModeClient:
                 raise RetryLater("oa_away", "OA 暂不可用 / the OA is not ready", f"{path}: {error}") from None
         raise AssertionError("the second try returns or raises")
 
-    async def _send(self, path: str, asked: Mapping[str, Any], stamp: datetime) -> Response:
+    async def _send(self, path: str, asked: Mapping[str, Any], stamp: datetime, *, effect: bool) -> Response:
         body = orjson.dumps({**asked, "header": self._header(stamp)}).decode()
-        response = await self._http.request("POST", _BASE + path, form={"datajson": body})
+        response = await self._http.request("POST", _BASE + path, form={"datajson": body}, effect=effect)
         if response.status == _THROTTLED:
             after = response.retry_after_seconds or 1.0
             self._http.pause(after)
