@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
+from datetime import date
 from pathlib import Path
 
 import pytest
 from finbridge.core.errors import GiveUp
-from finbridge.core.ports import Judge
-from finbridge.flows import account
+from finbridge.core.ports import CodeRow, Judge
+from finbridge.flows import account, check, collect
 from finbridge.quality import load_judge
 
 from tests.hub_fixtures import HubDatabase, new_hub_database
@@ -99,6 +101,56 @@ def test_a_broken_batch_rule_posts_none(claim_judge: Judge, hub_database: HubDat
         world.settle(ids)
         world.assert_posted_once(ids[:3])
     hub_database.server.drop_database(database.name)
+
+
+async def _plan_only(world: ClaimWorld, name: str) -> None:
+    """The document is read and planned, nothing is sent."""
+    source, ledger = world.connect()
+    try:
+        until = time.monotonic() + 30
+        while not _register(world, name):
+            assert time.monotonic() < until, world.open([name])
+            await collect(flow=world.flow, hub=world.hub, source=source, translator=world.translator, worker="test")
+            check(
+                flow=world.flow, hub=world.hub, translator=world.translator, judge=world.judge, worker="t", run_id="t"
+            )
+            await asyncio.sleep(0.1)
+    finally:
+        await source.close()
+        await ledger.close()
+
+
+def _register(world: ClaimWorld, name: str) -> list[tuple[str, str]]:
+    rows = world.hub.register_rows(world.flow.flow_id)
+    return [(found["key"], found["state"]) for found in rows if found["document_id"] == name and found["key"]]
+
+
+def test_a_corrected_code_reaches_what_is_ready_and_not_what_is_posted(claim_world: ClaimWorld) -> None:
+    """The code stands on no line: it decides which account another table names."""
+
+    def load(target: str) -> None:
+        code = CodeRow(
+            table="cost_centre_kind", company="", code="CC-COR-01", target=target, valid_from=date(2020, 1, 1)
+        )
+        assert claim_world.hub.load_codes(claim_world.flow.flow_id, [code], maker="wang", checker="li") == 1
+
+    def of_that_centre() -> str:
+        item = claim()
+        item["details"][LINES][0]["cbzx"] = "CC-COR-01"
+        return claim_world.impose([item])[0]
+
+    load("ADM")
+    before = of_that_centre()
+    claim_world.settle([before])
+    ready = of_that_centre()
+    asyncio.run(_plan_only(claim_world, ready))
+    ((key, _),) = _register(claim_world, ready)
+    load("SAL")
+    claim_world.settle([before, ready])
+    claim_world.assert_posted_once([before, ready])
+    assert _register(claim_world, ready) == [(key, "verified")], "one identity, whatever its code means"
+    accounts = {name: claim_world.vouchers(name)[0]["lines"][0]["account"] for name in (before, ready)}
+    assert accounts == {before: "660201", ready: "660101"}
 
 
 def test_recall_before_the_send_posts_nothing_and_after_it_is_reversed_red(claim_world: ClaimWorld) -> None:
