@@ -9,6 +9,7 @@ from finbridge.cli.oa_command import oa as _oa
 from finbridge.cli.preview_command import preview as _preview
 from finbridge.cli.replay.command import replay as _replay
 from finbridge.cli.settings_command import settings as _settings
+from finbridge.cli.sim_command import sim as _sim
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -25,3 +26,4 @@ app.add_typer(_oa, name="oa")
 app.command("preview")(_preview)
 app.command("replay")(_replay)
 app.add_typer(_settings, name="settings")
+app.command("sim")(_sim)

@@ -1,7 +1,8 @@
 """Named crash points around each effect (delivery promise, section "Crash points"); on only under test.
 
 ``FINBRIDGE_CRASH_AT="C7"`` kills the process with SIGKILL the first time it passes C7; ``C7:3`` the third time. With
-``FINBRIDGE_CRASH_ONCE=<file>`` the crash happens only while that file does not exist, and creates it.
+``FINBRIDGE_CRASH_ONCE=<file>`` the crash happens only while that file does not exist, and creates it. A simulation,
+which kills processes of its own making, watches them with `watched` instead.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 CRASH_POINTS: dict[str, str] = {
@@ -26,10 +29,13 @@ CRASH_POINTS: dict[str, str] = {
     "C12": "before a commit of the hub",
 }
 _passed: Counter[str] = Counter()
+_watchers: list[Callable[[str], None]] = []
 
 
 def crash_point(name: str) -> None:
     """Pass a crash point. Costs one dictionary look-up when off."""
+    for watcher in _watchers:
+        watcher(name)
     wanted = os.environ.get("FINBRIDGE_CRASH_AT")
     if not wanted:
         return
@@ -47,3 +53,13 @@ def crash_point(name: str) -> None:
             return
         Path(marker).touch()
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextmanager
+def watched(watcher: Callable[[str], None]) -> Iterator[None]:
+    """Tell somebody of every crash point that is passed inside the block; what it raises, the passer meets."""
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
