@@ -12,12 +12,13 @@ from finbridge.cli.stack.ledger import LedgerServer
 from finbridge.core.errors import GiveUp
 from finbridge.core.flow import Company, Flow
 from finbridge.core.outcomes import Accepted, Conflict, Locked, Outcome, PeriodClosed, Rejected
-from finbridge.core.vouchers import LandAs, Side, VoucherLine
+from finbridge.core.vouchers import LandAs, Side, VoucherLine, red_reversal
 from finbridge.systems import adapter_of
 
 from tests.contract.memory_tokens import MemoryTokens
 from tests.contract.sink_harness import entry_of, kinds, line, make_voucher
-from tests.contract.tryton_harness import PERIOD, TrytonHarness
+from tests.contract.tryton_harness import PERIOD, Accountant, TrytonHarness
+from tests.unit.test_month_lines import text_of
 
 
 @pytest.fixture
@@ -113,6 +114,46 @@ async def test_line_in_another_currency_keeps_both_amounts(sink: TrytonHarness) 
         ["3600.00", "0", "500.00", "USD"],
         ["0", "3600.00", "-500.00", "USD"],
     ]
+    await ledger.close()
+
+
+async def test_lines_are_shown_with_all_that_was_sent_and_so_are_those_of_the_reversal(sink: TrytonHarness) -> None:
+    named = (
+        ("department", " 行政部 "),
+        ("cost_centre", "CC-1"),
+        ("employee", "E0001"),
+        ("contract", "HT\n1"),
+        ("x", ""),
+    )
+    usd = replace(line(1, "660201", Side.DEBIT, 50000), currency="USD", local_amount_minor=360000, rate="7.20")
+    debit = replace(usd, dimensions=named, tax_code="J1", assignment=" A 1 ")
+    sent = make_voucher(sink, lines=(debit, replace(line(2, "2241", Side.CREDIT, 360000, party=sink.party))))
+    ledger, red = await sink.connect(), red_reversal(sent, sent.posting_date, "红字冲销")
+    for voucher in (sent, red):
+        (outcome,) = await ledger.post([voucher])
+        assert isinstance(outcome, Accepted), outcome
+        assert (outcome.entry.lines, outcome.entry.period) == (text_of(voucher), voucher.period)
+    assert {e.lines for e in (await ledger.find(sink.company, [red.key])).values()} == {text_of(red)}
+    await ledger.close()
+
+
+async def test_what_people_cancelled_is_shown_with_its_number_and_not_reversed_again(sink: TrytonHarness) -> None:
+    ledger, voucher = await sink.connect(), make_voucher(sink)
+    assert kinds(await ledger.post([voucher])) == ["Accepted"]
+    Accountant(sink.server, sink.company).cancel(("external_ref", "=", voucher.key))
+    (back,) = (await ledger.find(sink.company, [voucher.key]))[voucher.key].taken_back
+    assert (back.posted, back.period, back.posting_date) == (True, voucher.period, voucher.posting_date)
+    (refused,) = await ledger.post([red_reversal(voucher, voucher.posting_date, "红字冲销")])
+    assert isinstance(refused, Rejected) and refused.code == "already_reversed"
+    assert back.number and back.number in refused.message
+    await ledger.close()
+
+
+async def test_a_period_that_the_ledger_does_not_know_is_no_empty_one(sink: TrytonHarness) -> None:
+    ledger = await sink.connect()
+    with pytest.raises(GiveUp) as refused:
+        await anext(ledger.period_entries(sink.company, "2031-01"))
+    assert refused.value.code == "no_period" and "2031-01" in refused.value.staff
     await ledger.close()
 
 

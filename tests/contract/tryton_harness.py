@@ -15,6 +15,7 @@ from finbridge.cli.stack.postgres import free_port
 from finbridge.core.connections import ConnectionSettings
 from finbridge.systems.tryton.adapter import TrytonLedger, connect
 
+from ledger.tryton_rpc import TrytonRpc
 from tests.contract.memory_tokens import MemoryTokens
 from tests.contract.sink_harness import SinkHarness
 from tests.fault_proxy import Fault, FaultProxy
@@ -121,3 +122,26 @@ class TrytonHarness(SinkHarness):
             path = Path(folder) / "journal.jsonl"
             self.server.export_journal(path)
             return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+class Accountant:
+    """A person at Tryton's own client."""
+
+    def __init__(self, server: LedgerServer, company: str) -> None:
+        self._rpc = TrytonRpc(server.url, server.database, "admin", server.admin_password)
+        (self._company,) = self._rpc.search("company.company", ("code", "=", company))
+
+    def cancel(self, *where: tuple[str, str, Any]) -> int:
+        """Tryton's own cancel of a move, by its wizard; the id of the move that it makes."""
+        (move,) = self._rpc.search("account.move", *where, company=self._company)
+        context = {
+            "company": self._company,
+            "active_model": "account.move",
+            "active_id": move,
+            "active_ids": [move],
+        }
+        session, *_ = self._rpc.call("wizard.account.move.cancel.create", [context])
+        state = {"default": {"description": "客户退单", "reversal": True}}
+        self._rpc.call("wizard.account.move.cancel.execute", [session, state, "cancel", context])
+        (made,) = self._rpc.search("account.move", ("origin", "=", f"account.move,{move}"), company=self._company)
+        return made

@@ -28,7 +28,6 @@ from finbridge.hub import PostgresHub, open_hub
 from finbridge.mapping import load_translator, read_code_files
 from finbridge.systems import adapter_of
 
-from ledger.tryton_rpc import TrytonRpc
 from tests.contract.sandbox_process import SandboxProcess
 from tests.contract.tryton_harness import TrytonHarness
 from tests.hub_fixtures import SECRET, HubDatabase
@@ -51,7 +50,7 @@ def _row(node: str, operation: str, day: int, operator: str = "500") -> dict[str
     }
 
 
-def _item(what: str, number: int) -> dict[str, Any]:
+def item_of(what: str, number: int) -> dict[str, Any]:
     """A claim of 2,000 as a person filled it in and the manager left it."""
     day = 1 + number % 20
     item = claim(gsdm=MONTH.company, djbh=f"BX-{what}-{number:04}", ywrq=f"{PERIOD}-{day:02}")
@@ -97,7 +96,7 @@ class MonthWorld:
     def fill(self) -> None:
         """The month as people left it."""
         for what, size in SIZE.items():
-            self.ids[what] = self.impose([_item(what, number) for number in range(size)])
+            self.ids[what] = self.impose([item_of(what, number) for number in range(size)])
 
     def afterwards(self) -> None:
         """What happened to posted claims later in the month: payments, and approvals taken back."""
@@ -178,29 +177,6 @@ class MonthWorld:
             "account_move": moves,
             "oa": self.oa.control("GET", "/stats")["journal_seq"],
         }
-
-
-class Accountant:
-    """A person at Tryton's own client."""
-
-    def __init__(self, server: LedgerServer) -> None:
-        self._rpc = TrytonRpc(server.url, server.database, "admin", server.admin_password)
-        (self._company,) = self._rpc.search("company.company", ("code", "=", MONTH.company))
-
-    def cancel(self, *where: tuple[str, str, Any]) -> int:
-        """Tryton's own cancel of a move, by its wizard; the id of the move that it makes."""
-        (move,) = self._rpc.search("account.move", *where, company=self._company)
-        context = {
-            "company": self._company,
-            "active_model": "account.move",
-            "active_id": move,
-            "active_ids": [move],
-        }
-        session, *_ = self._rpc.call("wizard.account.move.cancel.create", [context])
-        state = {"default": {"description": "客户退单", "reversal": True}}
-        self._rpc.call("wizard.account.move.cancel.execute", [session, state, "cancel", context])
-        (made,) = self._rpc.search("account.move", ("origin", "=", f"account.move,{move}"), company=self._company)
-        return made
 
 
 @contextmanager

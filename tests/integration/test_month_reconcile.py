@@ -12,19 +12,26 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import psycopg
 import pytest
 from finbridge.cli.stack.ledger import LedgerServer
+from finbridge.core.documents import DocumentRef
 from finbridge.core.errors import GiveUp
 from finbridge.core.ids import VoucherIdentity, VoucherKind
-from finbridge.core.ports import Judge
+from finbridge.core.outcomes import Locked, Outcome
+from finbridge.core.ports import Judge, Problem
 from finbridge.core.vouchers import Side, Voucher, VoucherLine
+from finbridge.flows import check
+from finbridge.flows import month as month_flow
+from finbridge.flows.inbox import unusable
 from finbridge.flows.month import MonthReport
 
 from tests.contract.sandbox_process import SandboxProcess
+from tests.contract.tryton_harness import Accountant
 from tests.hub_fixtures import HubDatabase
-from tests.integration.month_world import MONTH, SIZE, Accountant, MonthWorld, changed
+from tests.integration.month_world import MONTH, PERIOD, SIZE, MonthWorld, changed, item_of
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +179,7 @@ def test_what_people_did_in_finance_past_the_suite_is_named(world: MonthWorld) -
     """After the test above, when all agrees: reversed by Tryton's own cancel; another period, department, document."""
     names = dict(zip(("reversed", "later", "period", "department", "document"), world.ids["posted"], strict=False))
     keys = {what: key_of(world, name) for what, name in names.items()}
-    accountant = Accountant(world.ledger_server)
+    accountant = Accountant(world.ledger_server, MONTH.company)
     cancelled = accountant.cancel(("external_ref", "=", keys["reversed"]))
     later = accountant.cancel(("external_ref", "=", keys["later"]))
     july = (
@@ -228,3 +235,82 @@ def _numbers(world: MonthWorld, *moves: int) -> list[tuple[int, str]]:
             "SELECT id, number FROM account_move WHERE id = ANY(%s)", [list(moves)]
         ).fetchall()
         return found
+
+
+class Busy:
+    """A finance system that is locked for its first calls."""
+
+    def __init__(self, ledger: Any, calls: int) -> None:
+        self._ledger, self.calls = ledger, calls
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    async def post(self, vouchers: list[Voucher]) -> list[Outcome]:
+        if self.calls:
+            self.calls -= 1
+            return [Locked(0.2) for _ in vouchers]
+        answered: list[Outcome] = await self._ledger.post(vouchers)
+        return answered
+
+
+def test_what_finance_put_off_is_tried_again_and_never_green_while_unsent(
+    world: MonthWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locks: list[Busy] = []
+    calls = 10**6
+    connect = world.connect
+
+    def busy() -> tuple[Any, Any]:
+        source, ledger = connect()
+        locks.append(Busy(ledger, calls))
+        return source, locks[-1]
+
+    monkeypatch.setattr(world, "connect", busy)
+    monkeypatch.setattr(month_flow, "PATIENCE_SECONDS", 1.0)
+    (late,) = world.impose([item_of("locked", 1)])
+    report, _ = world.run()
+    assert locks[-1].calls < 10**6 - 1  # more than once
+    assert (report.green, named(report)) == (False, {"unsent": world.items[late]["main"]["djbh"]})
+
+    calls = 2
+    monkeypatch.setattr(month_flow, "PATIENCE_SECONDS", 30.0)
+    report, _ = world.run()
+    assert (report.green, locks[-1].calls, named(report)) == (True, 0, {})
+
+
+def test_an_amount_that_was_never_read_is_read_again_or_named(world: MonthWorld) -> None:
+    name = world.ids["posted"][7]
+    forget = f"UPDATE hub.document SET amount_minor = NULL WHERE document_id = '{name}' RETURNING document_id"
+    assert world.rows(forget) == [(name,)]
+    report = asyncio.run(world.reconcile(MONTH))
+    assert (report.green, named(report)) == (False, {"amount_unread": world.items[name]["main"]["djbh"]})
+    report, moved = world.run()
+    assert (report.green, moved["read"], named(report)) == (True, 1, {})
+
+
+def test_a_document_without_a_company_stands_in_every_month_that_it_could_belong_to(world: MonthWorld) -> None:
+    broken = Problem(document_id="999001", code="oa_cannot_read", field="", detail="never shown")
+    ref = DocumentRef(document_id="999001", template="101", stamp=f"{PERIOD}-20 10:00:00")
+    world.hub.store(world.flow.flow_id, [unusable(ref, broken)])
+    nobody = world.hub.months.without_company(world.flow.flow_id, PERIOD)
+    assert [(d.document_id, d.what.value) for d in nobody] == [("999001", "missing")]  # nothing holds it yet
+    world.hub.months.read_amounts_again(world.flow.flow_id, [MONTH.company], PERIOD)
+    report, _ = world.run()
+    assert not report.green
+    check(
+        flow=world.flow,
+        hub=world.hub,
+        translator=world.translator,
+        judge=world.judge,
+        worker="m",
+        run_id="r",
+        only=["999001"],
+    )
+    report = asyncio.run(world.reconcile(MONTH))
+    assert report.green, named(report)
+    rows = world.hub.months.differences(report.month_run_id, limit=10_000)
+    (listed,) = [row for row in rows if row["what"] == "no_company"]
+    assert (listed["document_id"], listed["explained"]) == ("999001", True)
+    assert "oa_cannot_read" in listed["detail"]
+    assert world.hub.months.without_company(world.flow.flow_id, "2026-07") == []  # last touched before it
