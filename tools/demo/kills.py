@@ -292,7 +292,7 @@ class _Postgres(Victim):
     def __init__(self, stack: Stack, name: str) -> None:
         super().__init__(stack)
         self.server = stack.suite if name == "hub-postgres" else stack.ledger_postgres
-        self.holds_airflow = name == "hub-postgres"
+        self.holds_airflow = name == "hub-postgres" and stack.airflow is not None
         self._killed_at = 0.0
 
     def kill(self, *, clean: bool = False) -> int:

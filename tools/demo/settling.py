@@ -49,10 +49,16 @@ async def look(stack: Stack) -> dict[str, int]:
         finally:
             await source.close()
         staged = await asyncio.to_thread(lambda: Counter(str(row["stage"]) for row in hub.document_rows(FLOW_ID)))
-    active = stack.suite.execute("airflow", "SELECT count(*) FROM dag_run WHERE state IN ('running', 'queued')")[0][0]
     del staged["None"]
-    found = {"unread in the OA": len(seen.rows), **staged, "active runs": int(active)}
+    found = {"unread in the OA": len(seen.rows), **staged, "active runs": _active_runs(stack)}
     return {str(name): count for name, count in found.items() if count}
+
+
+def _active_runs(stack: Stack) -> int:
+    if stack.airflow is None:
+        return 0
+    rows = stack.suite.execute("airflow", "SELECT count(*) FROM dag_run WHERE state IN ('running', 'queued')")
+    return int(rows[0][0])
 
 
 def settings_of(row: ConnectionRow) -> ConnectionSettings:

@@ -186,6 +186,9 @@ class Stack:
         with self.open_hub() as hub:
             loaded = hub.load_codes(FLOW_ID, read_code_files(CODES), maker=SAMPLE_MAKER, checker=SAMPLE_CHECKER)
         self.say(f"hub migrated, {loaded} rows of code tables loaded")
+        self._start_airflow()
+
+    def _start_airflow(self) -> None:
         self.suite.ensure_role("airflow", self._airflow_password)
         self.suite.create_database("airflow", owner="airflow")
         self.airflow = Airflow(

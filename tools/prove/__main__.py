@@ -16,6 +16,7 @@ from types import FrameType
 from tools.demo.clock import Clock
 from tools.demo.stack import PROJECT, StackFailed, take_folder
 from tools.prove.conductor import Order, Proof, perform
+from tools.prove.core_stack import CoreStack
 from tools.prove.stack import ProvingStack
 from tools.prove.telling import tell
 
@@ -34,6 +35,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, action="append", help="may be given more than once")
     parser.add_argument("--kills", type=int, default=24, help="at least, for each seed")
     parser.add_argument("--minutes", type=float, default=8.0, help="over which the documents are spread")
+    parser.add_argument("--core", action="store_true", help="the framework-free core alone: two workers, no Airflow")
     parser.add_argument("--settle", type=float, default=300.0, help="seconds that the suite may take afterwards")
     parser.add_argument("--root", type=Path, default=PROJECT / ".run" / "prove", help="where the state folder lies")
     options = parser.parse_args()
@@ -56,7 +58,7 @@ def _prove(options: argparse.Namespace, seed: int) -> Proof:
     clock = Clock()
     folder, lock = take_folder(options.root)
     clock.say(f"seed {seed}; state in {folder}")
-    stack = ProvingStack(folder, clock.say)
+    stack = CoreStack(folder, clock.say) if options.core else ProvingStack(folder, clock.say)
     order = Order(
         seed=seed,
         documents=options.documents,

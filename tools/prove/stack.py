@@ -8,8 +8,10 @@ from pathlib import Path
 
 from finbridge.tasks.settings import ConnectionRow
 
+from tools.demo.kills import NAMES, Victim, victim_of
 from tools.demo.stack import Say, Stack
 from tools.prove.doors import Door
+from tools.prove.victims import Restarted
 
 #: Connection of the settings file -> what its proxy is called.
 DOORS = {"weaver_default": "oa-proxy", "tryton_default": "ledger-proxy", "hub_default": "hub-proxy"}
@@ -38,3 +40,12 @@ class ProvingStack(Stack):
         """A connection as the suite has it: its port is that of the proxy."""
         row = super().connection(conn_id)
         return replace(row, port=self.doors[DOORS[conn_id]].port) if conn_id in DOORS else row
+
+    @property
+    def killable(self) -> tuple[str, ...]:
+        """Names of everything that can be killed."""
+        return (*NAMES, *self.doors)
+
+    def victim(self, name: str) -> Victim:
+        """One of them."""
+        return Restarted(self, self.doors[name].process) if name in self.doors else victim_of(self, name)

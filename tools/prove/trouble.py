@@ -19,7 +19,7 @@ from datetime import date
 from typing import Any
 
 from tools.demo.clock import Clock
-from tools.demo.kills import NAMES, Victim, victim_of, within
+from tools.demo.kills import Victim, within
 from tools.prove.history import History
 from tools.prove.proxy import GATEWAY, WIRE
 from tools.prove.stack import ProvingStack
@@ -47,25 +47,6 @@ OA_FAULTS: tuple[Mapping[str, Any], ...] = (
 )
 _OA_COUNT = 2
 PERIOD_CLOSED = "ledger: period closed"
-
-
-class _Door(Victim):
-    """A proxy: while it is dead, the suite reaches nobody behind it."""
-
-    def __init__(self, stack: ProvingStack, name: str) -> None:
-        super().__init__(stack)
-        self._door = stack.doors[name]
-
-    def kill(self, *, clean: bool = False) -> int:
-        pid = self._door.process.pid
-        self._door.process.stop() if clean else self._door.process.kill()
-        return pid
-
-    def revive(self) -> None:
-        self._door.start()
-
-    def lives(self) -> bool:
-        return self._door.process.running
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +79,13 @@ class Trouble:
     oa_fired: Counter[str] = field(default_factory=Counter)
     _oa_seen: Counter[str] = field(default_factory=Counter)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Everything that can be killed."""
-        return (*NAMES, *self.stack.doors)
-
     # ------------------------------------------------------------------ kills
 
     async def kill_all(self) -> None:
         """Go through the deck until enough were killed."""
         rng = random.Random(f"{self.seed}/kills")  # noqa: S311 - a repeatable play, no secret
         while len(self.done) < self.kills:
-            deck = [(name, clean) for name in self.names for clean in (False, True)]
+            deck = [(name, clean) for name in self.stack.killable for clean in (False, True)]
             rng.shuffle(deck)
             for name, clean in deck:
                 await asyncio.sleep(rng.uniform(*_KILL_PAUSE))
@@ -118,7 +94,7 @@ class Trouble:
                     return
 
     async def _kill(self, name: str, clean: bool) -> None:
-        victim = _Door(self.stack, name) if name in self.stack.doors else victim_of(self.stack, name)
+        victim = self.stack.victim(name)
         if not await self._ended(victim, clean):
             self.clock.say(f"{name}: nothing to kill within {_SPOT_SECONDS:.0f} s")
             return
