@@ -7,7 +7,7 @@ from finbridge.core.month import What
 from finbridge.core.preview import PreviewVerdict
 from finbridge.hub.view_today import STATES
 from finbridge.pages.texts import LANGUAGES, Language, catalogue
-from finbridge.pages.words import one_language, reasons_in_words
+from finbridge.pages.words import detail_in_words, one_language, reasons_in_words
 from finbridge.tasks.alarm_texts import CAUSES
 
 BOTH = "财务查无此凭证 / not there in finance"
@@ -22,6 +22,11 @@ BOTH = "财务查无此凭证 / not there in finance"
         ("account: 6602|招待 not in table", "account: 6602|招待 not in table", None),
         ("km / h", "km / h", None),
         ("", "", None),
+        ("单据停在「归档」 / the document stands at 归档", "单据停在「归档」", "the document stands at 归档"),
+        ("payable: 应付不符 / it differs", "payable: 应付不符", "payable: it differs"),
+        ("税额不符 / VAT differs [line_id 12]", "税额不符 [line_id 12]", "VAT differs [line_id 12]"),
+        ("账·k 行/row 6: 没有 / not there: code C", "账·k 行 6: 没有: code C", "账·k row 6: not there: code C"),
+        ("期间 2026-11 已关闭 / the period is closed", "期间 2026-11 已关闭 / the period is closed", None),
     ],
 )
 def test_one_language(said: str, zh: str, en: str | None) -> None:
@@ -35,6 +40,12 @@ def test_one_language(said: str, zh: str, en: str | None) -> None:
 def test_codes_become_words(language: Language, expected: str) -> None:
     assert reasons_in_words("vat_mismatch", language) == expected
     assert expected in reasons_in_words("unknown_code, vat_mismatch", language)
+
+
+def test_a_detail_names_its_row_and_kind_in_words() -> None:
+    both = "税额不符 / VAT differs [line_id 12] | 必填项为空 / a required field is empty [kind expense]"
+    assert detail_in_words(both, "zh") == "税额不符 [明细行 12] | 必填项为空 [报销凭证]"
+    assert detail_in_words(both, "en") == "VAT differs [form row 12] | a required field is empty [Expense voucher]"
 
 
 def test_changes_are_told_one_by_one() -> None:

@@ -16,39 +16,63 @@ _PERSONAL = re.compile(
 )
 _LONG_NUMBER = re.compile(r"\d[\d -]{8,}\d[xX]?")
 _MAIL = re.compile(r"[^\s@]+@[^\s@]+")
+#: Frequent ones; without those that mostly begin words of business (费用, 项目, 成本).
 _SURNAMES = frozenset(
-    "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪"
-    "范金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤"
+    "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟"
+    "谭陆汪范金石廖贾温焦庞樊兰殷施陶洪翟安颜倪严牛芦季俞章鲁葛伍申尤毕聂柴向柳邢岳齐沿梅莫庄辛管祝左涂谷祁时舒耿牟"
+    "卜路詹关苗凌纪靳盛童甄曲游阳裴席卫查屈鲍位覃霍翁隋植甘景薄包司柏宁柯阮桂闵解强华车冉房边辜吉饶刁瞿戚丘古米池滕"
+    "晋苑邬臧畅宫来嵺苟褚廉简娄盖符奚木穆党燕郎邸冀谈姬屠连郜晏栾郁蒙喻揭窦迟宇敖糜鄢冷卓花仇艾蓝都巩稽井练仲乐虞卞"
+    "封竺冼官衣楚佟栗匡宗台巫鞠僧桑荆谌银扬明沙伏岑习胥蔺夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史黎贺顾毛郝龚邵万钱武"
+    "戴孔汤"
 )
-_NAME = re.compile(r"[\u4e00-\u9fff·]{2,4}")
+#: Of two ideographs.
+_COMPOUND = re.compile(
+    "欧阳|司马|上官|诸葛|东方|皇甫|尉迟|公孙|慕容|司徒|令狐|端木|夏侯|长孙|宇文"
+    "|轩辕|独孤|南宫|西门|申屠|闻人|澹台|公冶|赫连|太史|淳于|完颜|呼延|司空|钟离"
+)
+_NAME = re.compile(r"[\u4e00-\u9fff]{2,4}|[\u4e00-\u9fff]{1,8}·[\u4e00-\u9fff·]{1,16}")
+#: Two to four capitalised words: ``Zhang San``, ``O'Neill, Mary-Ann``, ``LI LEI``.
+_LATIN_NAME = re.compile(r"[A-Z][A-Za-z'’-]*(,? [A-Z][A-Za-z'’.-]*){1,3}")
+#: An employee's code where a person is asked for: nobody outside is recognised by it, and finance needs it.
+_CODE = re.compile(r"[A-Za-z]{1,4}-?\d{1,6}")
+_PERSON = re.compile(r"人$|人员|员工|工号")
+_SHAPES = (
+    (re.compile(r"\d"), "9"),
+    (re.compile(r"[\u3400-\u9fff\U00020000-\U0003ffff]+"), "某某"),
+    (re.compile(r"[^\W\d_某]+"), "xx"),
+)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?)?")
 _SHOWN = 24
 
 
 def masked(column: FormColumn) -> str:
-    """The sample so that nobody is recognised: its shape where it may be personal, else the value, shortened."""
+    """The sample so that nobody is recognised: its shape where it may be personal, else the value, shortened.
+
+    A shape shows no surname and no length of a word: 某某 stands for any ideographs, xx for any letters. A code such as
+    an employee's (``E0021``) stays.
+    """
     value = " ".join(column.sample.split())
     if value and _looks_personal(column, value):
-        value = "".join(_mask(char) for char in value)
+        value = _shape(value)
     return value if len(value) <= _SHOWN else f"{value[: _SHOWN - 1]}…"
 
 
 def _looks_personal(column: FormColumn, value: str) -> bool:
-    if _DATE.fullmatch(value):
+    if _DATE.fullmatch(value) or (_CODE.fullmatch(value) and _PERSON.search(column.label)):
         return False
     if _PERSONAL.search(column.label) or _PERSONAL.search(column.name):
         return True
     if _LONG_NUMBER.search(value) or _MAIL.search(value):
         return True
-    return bool(_NAME.fullmatch(value)) and value[0] in _SURNAMES
+    if _LATIN_NAME.fullmatch(value):
+        return True
+    return bool(_NAME.fullmatch(value) and ("·" in value or value[0] in _SURNAMES or _COMPOUND.match(value)))
 
 
-def _mask(char: str) -> str:
-    if char.isdecimal():
-        return "9"
-    if "\u4e00" <= char <= "\u9fff":
-        return "某"
-    return "x" if char.isalnum() else char
+def _shape(value: str) -> str:
+    for part, shown in _SHAPES:
+        value = part.sub(shown, value)
+    return value
 
 
 def table_lines(form: Form) -> list[str]:

@@ -97,7 +97,10 @@ def _template_problem(flow: Flow, document: SourceDocument) -> Problem | None:
         document_id=document.document_id,
         code="unknown_template",
         field="template",
-        detail=f"workflow {document.template} is not in the flow's version group {sorted(flow.templates)}",
+        detail=(
+            f"流程版本组中没有 workflow {document.template} / "
+            f"workflow {document.template} is not in the flow's version group: {', '.join(sorted(flow.templates))}"
+        ),
     )
 
 
@@ -108,7 +111,7 @@ def _company_problem(flow: Flow, document: SourceDocument, company: str) -> Prob
         document_id=document.document_id,
         code="unknown_company",
         field=flow.company_field,
-        detail=f"company {company!r} is not served by {flow.flow_id}",
+        detail=f"流程不处理公司 {company} / the flow does not serve company {company}: {flow.flow_id}",
     )
 
 

@@ -47,6 +47,7 @@ async def find(request: Request, who: ReaderDep, q: Annotated[str, Query(max_len
         q=q,
         focus=not q,
         found=found,
+        several=len(words) > 1,
         left_out=max(0, len(words) - WORDS_AT_MOST),
         most=WORDS_AT_MOST,
         hits_most=HITS_AT_MOST,

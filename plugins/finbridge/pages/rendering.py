@@ -16,6 +16,7 @@ from finbridge.pages import formats
 from finbridge.pages.menu import MENU, PREFIX
 from finbridge.pages.texts import COOKIE, LANGUAGES, Language, language_of, text, word
 
+from finbridge.pages.words import detail_in_words
 TEMPLATES = Path(__file__).parent / "templates"
 #: Nothing from elsewhere, nothing inline, shown in frames of the same Airflow only, kept by no cache.
 HEADERS = {
@@ -68,9 +69,10 @@ def page(
 ) -> HTMLResponse:
     """Render a template.
 
-    Every template has: ``t(key, **values)`` (catalogue), ``word(group, code)`` (words.yaml), ``url(path, **query)``,
-    ``airflow_url(path)``, ``lang``, ``other_lang_url``, ``menu``, ``active`` (the menu entry: the template's name), and
-    the filters money, number, moment, tone, days_since.
+    Every template has: ``t(key, **values)`` (catalogue), ``word(group, code)`` (words.yaml), ``said(detail)`` (what the
+    hub keeps in both languages, in the reader's), ``url(path, **query)``, ``airflow_url(path)``, ``lang``,
+    ``other_lang_url``, ``menu``, ``active`` (the menu entry: the template's name), and the filters money, number,
+    moment, tone, days_since.
     """
     language = language_of(request)
     html = (
@@ -87,6 +89,7 @@ def page(
                 "menu": MENU,
                 "active": template.removesuffix(".html"),
                 **context,
+                "said": partial(detail_in_words, language=language),
             }
         )
     )
