@@ -15,8 +15,8 @@ from starlette.responses import HTMLResponse, Response
 from finbridge.pages import formats
 from finbridge.pages.menu import MENU, PREFIX
 from finbridge.pages.texts import COOKIE, LANGUAGES, Language, language_of, text, word
-
 from finbridge.pages.words import detail_in_words
+
 TEMPLATES = Path(__file__).parent / "templates"
 #: Nothing from elsewhere, nothing inline, shown in frames of the same Airflow only, kept by no cache.
 HEADERS = {
@@ -87,9 +87,9 @@ def page(
                 "lang": language,
                 "other_lang_url": _in_other_language(request, language),
                 "menu": MENU,
+                "said": partial(detail_in_words, language=language),
                 "active": template.removesuffix(".html"),
                 **context,
-                "said": partial(detail_in_words, language=language),
             }
         )
     )
