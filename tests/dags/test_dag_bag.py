@@ -69,13 +69,13 @@ def test_the_same_five_tasks_in_one_chain(dags: dict[str, Any]) -> None:
         assert all(len(task.downstream_task_ids) <= 1 for task in dag.tasks)
 
 
-def test_runs_are_bounded_in_number_and_time(dags: dict[str, Any]) -> None:
+def test_runs_are_bounded_in_number_and_tasks_in_time(dags: dict[str, Any]) -> None:
     for dag in dags.values():
         assert dag.max_active_runs == 2
         assert dag.catchup is False
-        assert timedelta(0) < dag.dagrun_timeout <= timedelta(hours=1)
+        assert dag.dagrun_timeout is None, "a pause would count: tests/dags/test_long_pause.py"
         for task in dag.tasks:
-            assert timedelta(0) < task.execution_timeout < dag.dagrun_timeout
+            assert timedelta(0) < task.execution_timeout <= timedelta(minutes=30)
             assert 1 <= task.retries <= 3
             assert task.retry_delay <= timedelta(seconds=30)
 

@@ -22,7 +22,6 @@ KIND = "manual"
 MAX_ACTIVE_RUNS = 4
 #: The largest run that a form takes, read and written at five calls a second.
 TASK_TIMEOUT = timedelta(hours=1)
-RUN_TIMEOUT = timedelta(hours=3)
 LIVE_TASKS = ("check", "deliver", "write_back")
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -45,7 +44,6 @@ def manual_dag(flow: Flow) -> DAG:
         start_date=_EPOCH,
         catchup=False,
         max_active_runs=MAX_ACTIVE_RUNS,
-        dagrun_timeout=RUN_TIMEOUT,
         default_args={**task_defaults(), "execution_timeout": TASK_TIMEOUT},
         params=form(flow),
         doc_md=_doc(flow),

@@ -34,7 +34,6 @@ KIND = "monthly"
 #: From the first day of a month to its cut-off, and what comes then.
 WAIT_TIMEOUT = timedelta(days=29)
 STEP_TIMEOUT = timedelta(hours=6)
-RUN_TIMEOUT = timedelta(days=30)
 MAX_ACTIVE_RUNS = 4
 LABEL = "公司 {{ task.company }} · 会计期间 {{ task.period }}"
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -58,7 +57,6 @@ def monthly_dag(flow: Flow) -> DAG:
         start_date=_EPOCH,
         catchup=False,
         max_active_runs=MAX_ACTIVE_RUNS,
-        dagrun_timeout=RUN_TIMEOUT,
         default_args={**task_defaults(), "execution_timeout": STEP_TIMEOUT, "map_index_template": LABEL},
         params=_params(flow),
         doc_md=_doc(flow),
