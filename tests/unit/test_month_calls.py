@@ -10,7 +10,7 @@ from finbridge.core.fold import fold
 from finbridge.core.ids import VoucherIdentity, VoucherKind
 from finbridge.core.lifecycle import VoucherState
 from finbridge.core.month import Called, InRegister, MonthDocument, What
-from finbridge.core.month_calls import AGAIN, called_for, in_approval
+from finbridge.core.month_calls import AGAIN, amount_unread, called_for, in_approval
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -172,3 +172,21 @@ def test_the_net_of_what_is_called_for_is_what_the_log_says(
     assert len({call.key for call in calls}) == len(calls)
     net = sum(call.amount_minor for call in calls if call.kind is not VoucherKind.PAYMENT)
     assert net == (10_600 if fold(events).approved else 0)
+
+
+def test_a_voucher_is_never_silently_compared_with_itself() -> None:
+    approved = log(_E.SUBMITTED, _E.APPROVED)
+    posted = voucher("2", _S.VERIFIED)
+    told = {
+        amount: amount_unread(made := document(approved, posted, amount=amount), called_for(made, SOURCE))
+        for amount in (None, 0, 10_600)
+    }
+    assert told[0] is None
+    assert told[10_600] is None
+    unread = told[None]
+    assert unread is not None
+    assert (unread.what, unread.explained, unread.oa_minor) == (What.AMOUNT_UNREAD, False, None)
+    assert "重试" in unread.detail
+    assert "retry" in unread.detail
+    waits = document(approved, voucher("2", _S.READY), amount=None)
+    assert amount_unread(waits, called_for(waits, SOURCE)) is None  # another difference names it

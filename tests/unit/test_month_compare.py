@@ -98,10 +98,12 @@ def test_where_all_sides_agree_there_is_nothing() -> None:
     [
         (Standing(), None, "missing"),
         (Standing(holds=("unknown_code",)), None, "held"),
-        (Standing(due=True), None, "due"),
+        (Standing(due=True), None, "unsent"),
+        (Standing(due=True, arrived=True), None, "due"),
         (Standing(empty=frozenset({"expense"})), None, "zero"),
         (Standing(), _S.READY, "missing"),
-        (Standing(due=True), _S.READY, "due"),
+        (Standing(due=True), _S.READY, "unsent"),
+        (Standing(due=True, waits=True), _S.READY, "waiting_period"),  # behind one that waits
         (Standing(), _S.WAITING_PERIOD, "waiting_period"),
         (Standing(), _S.REJECTED, "held"),
         (Standing(due=True), _S.SENDING, "unknown"),
@@ -229,7 +231,7 @@ def test_a_sum_that_no_difference_explains_is_told() -> None:
 
 _KEYS = st.sets(st.integers(0, 60).map(str), max_size=40)
 _HELD_BACK = st.sampled_from(["held", "due", "zero", "waiting_period", "unknown"])
-_PLANTED = st.sampled_from(["missing", "extra", "altered", "moved"])
+_PLANTED = st.sampled_from(["missing", "extra", "altered", "moved", "unsent"])
 
 
 def build(
@@ -246,7 +248,7 @@ def build(
         if how in ("waiting_period", "unknown"):
             state = _S.WAITING_PERIOD if how == "waiting_period" else _S.SENDING
             registered.append(replace(voucher, state=state))
-        elif how not in ("extra", "held", "due", "zero"):
+        elif how not in ("extra", "held", "due", "unsent", "zero"):
             registered.append(voucher)
         if how == "altered":
             found.append(replace(entry, debit_minor=entry.debit_minor + 1, content="changed"))
@@ -256,7 +258,8 @@ def build(
             found.append(entry)
         reasons = {
             "held": Standing(holds=("x",)),
-            "due": Standing(due=True),
+            "due": Standing(due=True, arrived=True),
+            "unsent": Standing(due=True),
             "zero": Standing(empty=frozenset({"expense"})),
         }
         standings[f"d{key}"] = reasons.get(how, Standing())

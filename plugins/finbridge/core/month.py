@@ -90,22 +90,27 @@ def months_asked(zones: Mapping[str, str], company: str, period: str | None, mom
 
 
 class What(StrEnum):
-    """What a difference is. The first five are unexplained."""
+    """What a difference is. Those of `UNEXPLAINED` make a month red."""
 
     MISSING = "missing"
     EXTRA = "extra"
     ALTERED = "altered"
     REVERSED = "reversed_in_finance"  # by people, not through a reversal of ours
     SUMS = "sums"
+    UNSENT = "unsent"  # due, and finance did not take it or nobody sent it yet
+    AMOUNT_UNREAD = "amount_unread"  # the form's total was never read: nothing to compare the voucher with
     HELD = "held"
     WAITING_PERIOD = "waiting_period"
     UNKNOWN = "unknown"
     DUE = "due"
     ZERO = "zero"
     IN_APPROVAL = "in_approval"
+    NO_COMPANY = "no_company"  # listed by the OA and never shown whole: it could be any company's
 
 
-UNEXPLAINED = frozenset({What.MISSING, What.EXTRA, What.ALTERED, What.REVERSED, What.SUMS})
+UNEXPLAINED = frozenset(
+    {What.MISSING, What.EXTRA, What.ALTERED, What.REVERSED, What.SUMS, What.UNSENT, What.AMOUNT_UNREAD}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,10 +182,15 @@ class InFinance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What explains a document: open reasons that keep vouchers back, work that is due, kinds that are 0.00 by rule."""
+    """What explains a document: open reasons that keep vouchers back, work that is due, kinds that are 0.00 by rule.
+
+    ``arrived``: its news came after the comparison began; ``waits``: one of its vouchers waits for its period.
+    """
 
     holds: tuple[str, ...] = ()
     due: bool = False
+    arrived: bool = False
+    waits: bool = False
     empty: frozenset[str] = frozenset()
 
 

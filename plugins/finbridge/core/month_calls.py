@@ -43,6 +43,26 @@ def called_for(document: MonthDocument, source: str) -> list[Called]:
     return list(calls.values())
 
 
+def amount_unread(document: MonthDocument, calls: Sequence[Called]) -> Difference | None:
+    """A document whose vouchers were compared with themselves: what the form shows was never read as a number."""
+    if document.amount_minor is not None or not any(r.state in HELD_BY_FINANCE for r in document.register):
+        return None
+    mine = next((c for c in calls if c.kind is not VoucherKind.REVERSAL), None)
+    if mine is None:
+        return None
+    return Difference(
+        what=What.AMOUNT_UNREAD,
+        kind=mine.kind.value,
+        detail="表单金额未读取，凭证未与单据核对；请对该单据执行“重试”后再次运行月结，仍出现则检查流程的 amount 字段 / "
+        "the form's total was not read, so the voucher is not compared with it: retry the document and run the month "
+        "again; if it stays, check the field `amount` of the flow",
+        document_id=document.document_id,
+        business_number=document.business_number,
+        key=mine.key.removesuffix(AGAIN),
+        currency=mine.currency,
+    )
+
+
 def in_approval(document: MonthDocument, period: str) -> Difference | None:
     """A document sent in during the period that nobody has approved yet: explained, and finance may estimate it."""
     if fold(document.events).end_state is not EndState.IN_APPROVAL:

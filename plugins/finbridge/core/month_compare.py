@@ -88,14 +88,21 @@ def _reason(triple: Triple, called: Called, state: VoucherState | None) -> tuple
     holds = ", ".join(standing.holds)
     if state in IN_DOUBT:
         return What.UNKNOWN, "已发送，等待财务答复 / sent, finance is asked what it holds"
-    if state is VoucherState.WAITING_PERIOD:
+    if state is VoucherState.WAITING_PERIOD or (standing.waits and state is VoucherState.READY):
         return What.WAITING_PERIOD, "会计期间未开放 / the accounting period is not open"
     if state in NAMED_LISTS or standing.holds:
         return What.HELD, holds or str(state)
     if called.kind.value in standing.empty:
         return What.ZERO, "按规则不生成凭证 / gives no voucher by rule, as for 0.00"
+    return _without_reason(standing)
+
+
+def _without_reason(standing: Standing) -> tuple[What, str]:
+    """Nothing keeps it back: it came a moment ago, nobody sent it yet, or nobody ever will."""
+    if standing.due and standing.arrived:
+        return What.DUE, "核对期间到达 / arrived during the comparison"
     if standing.due:
-        return What.DUE, "待处理 / on its way"
+        return What.UNSENT, "待发送，财务尚未接收 / due, and finance has not taken it yet"
     return What.MISSING, "OA 已批准，无凭证且无原因 / called for by the OA, no voucher and no reason"
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 from finbridge.core.errors import GiveUp
 from finbridge.core.flow import Flow
 from finbridge.core.month import Difference, InFinance, Month, SideSum, first_day
-from finbridge.core.month_calls import called_for, in_approval
+from finbridge.core.month_calls import amount_unread, called_for, in_approval
 from finbridge.core.month_compare import Tally, judge
 from finbridge.core.outcomes import LedgerEntry, TakenBack
 from finbridge.core.ports import Hub, Judge, Ledger, Source, Stage, Translator
@@ -25,6 +26,10 @@ from finbridge.hub.months import Months
 
 #: Documents folded at a time, entries stored at a time, keys asked about at a time: what bounds the memory of a month.
 CHUNK = 1000
+#: How long one delivery of a month waits, in all, for what finance put off: locks and throttles last for seconds.
+PATIENCE_SECONDS = 60.0
+#: The least such wait: what is due now and was not taken is in somebody else's hands.
+LEAST_WAIT_SECONDS = 0.5
 #: Unexplained differences that the report names; all of them stand in the hub.
 NAMED = 100
 
@@ -34,6 +39,13 @@ class MonthHub(Hub, Protocol):
 
     @property
     def months(self) -> Months: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonthDeliverReport(DeliverReport):
+    """What was delivered of a month; ``unsent`` documents are due still, for no reason that a list names."""
+
+    unsent: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +69,18 @@ class MonthReport(Report):
         return self.unexplained == 0
 
 
-async def collect_month(*, flow: Flow, hub: Hub, source: Source, translator: Translator, period: str) -> CollectReport:
+async def collect_month(
+    *, flow: Flow, hub: MonthHub, source: Source, translator: Translator, period: str
+) -> CollectReport:
     """Read what moved since the month's first day and is not in the hub as it stands; the watermark is not moved.
+
+    Read again is also what was stored before the form's total was kept: without it there is nothing to compare with.
 
     Raises:
         RetryLater, GiveUp: as for `finbridge.flows.collecting.collect_since`.
     """
+    if flow.amount_field is not None:
+        await asyncio.to_thread(hub.months.read_amounts_again, flow.flow_id, sorted(flow.companies), period)
     return await collect_since(flow=flow, hub=hub, source=source, translator=translator, since=first_day(period))
 
 
@@ -92,6 +110,7 @@ async def reconcile(*, flow: Flow, hub: MonthHub, ledger: Ledger, month: Month, 
             await asyncio.to_thread(
                 _call, flow, months, desk, names=names, book=book, currency=served.currency, period=period
             )
+        book.enter(await asyncio.to_thread(months.without_company, flow.flow_id, period))
         async for entries in ledger.period_entries(company, period):
             await asyncio.to_thread(desk.add_found, [_in_finance(entry, period) for entry in entries])
         await _find_the_rest(desk, ledger, company, period)
@@ -112,6 +131,8 @@ class _Book:
 
     def enter(self, differences: Sequence[Difference]) -> None:
         """Store and count."""
+        if not differences:
+            return
         self.months.add_differences(self.number, self.stored + 1, differences)
         self.stored += len(differences)
         for difference in differences:
@@ -143,12 +164,14 @@ def _call(
 ) -> None:
     """Fold some documents: what they call for in this period, and those that still wait for approval."""
     documents = months.documents(flow.flow_id, names, currency)
-    desk.add_called(
-        call for document in documents for call in called_for(document, flow.source) if call.period == period
-    )
-    waiting = [difference for d in documents if (difference := in_approval(d, period)) is not None]
-    if waiting:
-        book.enter(waiting)
+    beside: list[Difference | None] = []
+    for document in documents:
+        calls = [call for call in called_for(document, flow.source) if call.period == period]
+        desk.add_called(calls)
+        beside.append(in_approval(document, period))
+        if flow.amount_field is not None:
+            beside.append(amount_unread(document, calls))
+    book.enter([difference for difference in beside if difference is not None])
 
 
 async def _find_the_rest(desk: MonthDesk, ledger: Ledger, company: str, period: str) -> None:
@@ -216,19 +239,32 @@ async def deliver_month(
     worker: str,
     month: Month,
     may_send: MaySend = always,
-) -> DeliverReport:
-    """`finbridge.flows.deliver` for the month's documents."""
-    only = await asyncio.to_thread(hub.months.due_ids, flow.flow_id, month.company, month.period, Stage.DELIVER)
-    return await deliver(
-        flow=flow,
-        hub=hub,
-        source=source,
-        ledger=ledger,
-        translator=translator,
-        worker=worker,
-        may_send=may_send,
-        only=only,
-    )
+) -> MonthDeliverReport:
+    """`finbridge.flows.deliver` for the month's documents, again and again while finance puts some off for a moment.
+
+    What another worker holds is waited for as well; what waits for its period or for a person is not.
+    """
+    counts: Counter[str] = Counter()
+    waited = 0.0
+    while True:
+        only = await asyncio.to_thread(hub.months.due_ids, flow.flow_id, month.company, month.period, Stage.DELIVER)
+        report = await deliver(
+            flow=flow,
+            hub=hub,
+            source=source,
+            ledger=ledger,
+            translator=translator,
+            worker=worker,
+            may_send=may_send,
+            only=only,
+        )
+        counts.update(asdict(report))
+        unsent, seconds = await asyncio.to_thread(hub.months.unsent, flow.flow_id, month.company, month.period)
+        wait = max(seconds, LEAST_WAIT_SECONDS)
+        if not unsent or report.paused or waited + wait > PATIENCE_SECONDS:
+            return MonthDeliverReport(**counts, unsent=unsent)
+        await asyncio.sleep(wait)
+        waited += wait
 
 
 async def write_back_month(

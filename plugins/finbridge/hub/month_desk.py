@@ -65,6 +65,9 @@ SELECT w.key, c.document_id AS c_document_id, c.business_number AS c_business_nu
        f.listed AS f_listed, f.lines AS f_lines, f.taken_back AS f_taken_back,
        coalesce(d.stage IN ('plan', 'deliver') OR d.revision <> d.planned_revision OR d.changed_at >= %(started)s,
                 false) AS due,
+       coalesce(d.changed_at >= %(started)s, false) AS arrived,
+       EXISTS (SELECT FROM hub.voucher o WHERE o.flow_id = d.flow_id AND o.document_id = d.document_id
+                 AND o.state = 'waiting_period') AS waits,
        coalesce(d.empty_kinds, '') AS empty_kinds,
        ARRAY(SELECT DISTINCT h.code FROM hub.hold h
              WHERE h.flow_id = d.flow_id AND h.document_id = d.document_id AND h.closed_at IS NULL
@@ -74,7 +77,7 @@ FROM wanted w
 LEFT JOIN pg_temp.month_called c ON c.key = w.key
 LEFT JOIN pg_temp.month_found f ON f.key = w.key
 LEFT JOIN hub.voucher v ON v.key = w.key
-LEFT JOIN LATERAL ({}) b ON f.lines <> '' AND v.key IS NOT NULL
+LEFT JOIN LATERAL ({}) b ON true
 LEFT JOIN hub.document d ON d.document_id = coalesce(c.document_id, v.document_id) AND d.flow_id = %(flow)s
 WHERE coalesce(v.flow_id = %(flow)s, true) AND NOT coalesce(
     v.state = ANY(%(held)s) AND v.period = %(period)s AND c.amount_minor = v.debit_minor
@@ -206,6 +209,8 @@ def _triple(row: Mapping[str, Any]) -> Triple:
         standing=Standing(
             holds=tuple(row["holds"]),
             due=row["due"],
+            arrived=row["arrived"],
+            waits=row["waits"],
             empty=frozenset(part for part in row["empty_kinds"].split("|") if part),
         ),
     )

@@ -13,8 +13,8 @@ from psycopg.rows import dict_row
 
 from finbridge.core.documents import EventKind, LogEntry
 from finbridge.core.ids import VoucherKind
-from finbridge.core.lifecycle import VoucherState
-from finbridge.core.month import Difference, InRegister, MonthDocument, SideSum, end_day, first_day
+from finbridge.core.lifecycle import IN_DOUBT, VoucherState
+from finbridge.core.month import Difference, InRegister, MonthDocument, SideSum, What, end_day, first_day
 from finbridge.core.ports import Stage
 from finbridge.hub.bulk import Columns, copy_rows
 from finbridge.hub.connections import Connections
@@ -38,6 +38,38 @@ SELECT s.document_id FROM ({}) s
 JOIN hub.document d ON d.document_id = s.document_id AND d.flow_id = %(flow)s
 WHERE d.stage = %(stage)s ORDER BY s.document_id
 """).format(_SCOPE)
+#: Nothing that a list names keeps them: ready or in doubt, and no voucher before them waits for its period.
+_UNSENT = sql.SQL("""
+SELECT count(*), coalesce(extract(epoch FROM min(d.due_at) - clock_timestamp()), 0)::float8 FROM ({}) s
+JOIN hub.document d ON d.document_id = s.document_id AND d.flow_id = %(flow)s
+WHERE d.stage = 'plan' OR (
+    d.stage = 'deliver' AND EXISTS (
+        SELECT FROM hub.voucher v WHERE v.flow_id = d.flow_id AND v.document_id = d.document_id
+               AND v.state = ANY(%(open)s))
+    AND NOT EXISTS (
+        SELECT FROM hub.voucher v WHERE v.flow_id = d.flow_id AND v.document_id = d.document_id
+               AND v.state = %(waiting)s))
+""").format(_SCOPE)
+_READ_AGAIN = sql.SQL("""
+UPDATE hub.document d SET settled = false
+WHERE d.flow_id = %(flow)s AND d.amount_minor IS NULL AND d.settled AND d.company = ANY(%(companies)s)
+  AND EXISTS (SELECT FROM hub.voucher v WHERE v.flow_id = d.flow_id AND v.document_id = d.document_id)
+  AND EXISTS (SELECT FROM hub.source_event e WHERE e.flow_id = d.flow_id AND e.document_id = d.document_id
+                     AND e.local_at >= %(first)s AND e.local_at < %(end)s AND e.kind = ANY(%(kinds)s))
+""")
+#: What was last touched before a period has nothing in it; a stamp that is no date says nothing.
+_WITHOUT_COMPANY = """
+SELECT d.document_id, d.business_number, coalesce(d.problem_code, ''),
+       ARRAY(SELECT DISTINCT h.code FROM hub.hold h WHERE h.flow_id = d.flow_id AND h.document_id = d.document_id
+                    AND h.closed_at IS NULL ORDER BY h.code)
+FROM hub.document d
+WHERE d.flow_id = %(flow)s AND d.company = ''
+  AND (d.stamp !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' OR left(d.stamp, 10) >= %(first)s::text)
+  AND (NOT EXISTS (SELECT FROM hub.source_event e WHERE e.flow_id = d.flow_id AND e.document_id = d.document_id)
+       OR EXISTS (SELECT FROM hub.source_event e WHERE e.flow_id = d.flow_id AND e.document_id = d.document_id
+                         AND e.local_at >= %(first)s AND e.local_at < %(end)s))
+ORDER BY d.document_id
+"""
 _COUNT = sql.SQL("SELECT count(DISTINCT document_id) FROM ({}) s").format(_BY_LOG)
 _SUM = Columns("month_run_id bigint, side text, kind text, currency text, vouchers bigint, amount_minor bigint")
 _DIFFERENCE = Columns(
@@ -65,6 +97,42 @@ class Months:
         asked = {**_asked(flow_id, company, period, _ACTS), "stage": stage.value}
         with self._connections.session() as connection:
             return [row[0] for row in connection.execute(_DUE, asked)]
+
+    def unsent(self, flow_id: str, company: str, period: str) -> tuple[int, float]:
+        """Documents that are due to be sent and kept by no named reason; seconds until the first of them is due."""
+        asked = _asked(flow_id, company, period, _ACTS)
+        asked |= {
+            "open": [state.value for state in (VoucherState.READY, *IN_DOUBT)],
+            "waiting": VoucherState.WAITING_PERIOD.value,
+        }
+        with self._connections.session() as connection:
+            found = connection.execute(_UNSENT, asked).fetchall()
+        return int(found[0][0]), float(found[0][1])
+
+    def read_amounts_again(self, flow_id: str, companies: Sequence[str], period: str) -> int:
+        """Let the next list have documents of a period read whose form's total is not known; how many they are."""
+        asked = {**_asked(flow_id, "", period, _ACTS), "companies": list(companies)}
+        with self._connections.transaction() as cursor:
+            return cursor.execute(_READ_AGAIN, asked).rowcount
+
+    def without_company(self, flow_id: str, period: str) -> list[Difference]:
+        """Documents that the OA lists and never showed with a company: each could be any company's of the period.
+
+        Explained by the reason for which it is held; one that nothing holds is missing.
+        """
+        with self._connections.session() as connection:
+            rows = connection.execute(_WITHOUT_COMPANY, _asked(flow_id, "", period, ())).fetchall()
+        return [
+            Difference(
+                what=What.NO_COMPANY if holds else What.MISSING,
+                kind=VoucherKind.EXPENSE.value,
+                detail=f"尚无公司，可能属于任一公司 / no company yet, it could be any company's: "
+                f"{', '.join(holds) or problem or '-'}",
+                document_id=document_id,
+                business_number=number,
+            )
+            for document_id, number, problem, holds in rows
+        ]
 
     def approved_count(self, flow_id: str, company: str, period: str) -> int:
         """How many documents of a company were approved in the period."""

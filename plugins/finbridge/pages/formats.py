@@ -20,6 +20,8 @@ _TONES = {
     **dict.fromkeys(("quarantined", "rejected", "needs_human", "held", "unexplained", "conflict", "auth"), "bad"),
     **dict.fromkeys(("refused", "not_allowed", "not_found", "missing", "extra", "altered", "failed", "unclear"), "bad"),
     "reversed_in_finance": "bad",
+    "unsent": "bad",
+    "amount_unread": "bad",
     **dict.fromkeys(("would_post", "PAID", "live"), "good"),
     **dict.fromkeys(("would_reverse", "PAYMENT_REQUESTED", "IN_APPROVAL", "open"), "wait"),
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from finbridge.core.errors import GiveUp
+from finbridge.core.errors import GiveUp, RetryLater
 from finbridge.core.month import Month, months_asked
 from finbridge.systems.links import MONTH_LINKS
 from finbridge.systems.operators import FlowOperator, OpenFlow, flow_of, run_async
@@ -125,8 +125,19 @@ class DeliverMonthOperator(MonthOperator):
     ui_color = "#eafaea"
 
     def work(self, flow: OpenFlow) -> dict[str, int]:
-        """Deliver to whatever ledger the flow names."""
-        return run_async(_deliver(flow, self.month))
+        """Deliver to whatever ledger the flow names; what is unsent is tried again while Airflow has tries left.
+
+        Raises:
+            RetryLater: vouchers are unsent. On the last try the comparison names them instead, and is red.
+        """
+        note = run_async(_deliver(flow, self.month))
+        ti: Any = flow.context["ti"]
+        if note.get("unsent") and not note.get("paused") and ti.try_number <= ti.max_tries:
+            raise RetryLater(
+                "month_unsent",
+                f"{self.month.label}: 尚未发送，稍后重试 / not sent yet, tried again: {note['unsent']}",
+            )
+        return note
 
 
 class WriteBackMonthOperator(MonthOperator):
