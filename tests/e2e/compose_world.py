@@ -11,7 +11,8 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,16 +71,27 @@ class ComposeWorld:
     healthy: list[str] = field(default_factory=list)
 
     def start(self) -> None:
-        """Everything, as `docker-compose up` would."""
+        """Everything, as `docker-compose up` would: each service as soon as what it depends on is there."""
         self.services = config()["services"]
         self.ports = {port: str(free_port()) for port in PORTS}
-        for name in in_order(self.services):
-            if self.services[name]["image"].startswith("postgres:"):
-                self._start_database(name)
-            elif self._is_waited_for(name, "service_completed_successfully"):
-                self._run(name)
-            else:
-                self._start_server(name)
+        with ThreadPoolExecutor(len(self.services)) as pool:
+            coming: dict[str, Future[None]] = {}
+            for name in in_order(self.services):
+                needs = [coming[need] for need in self.services[name].get("depends_on", {})]
+                coming[name] = pool.submit(self._come_up, name, needs)
+            for future in coming.values():
+                future.result()
+
+    def _come_up(self, name: str, needs: Sequence[Future[None]]) -> None:
+        """One service, once those before it are healthy or have done their work; what failed them fails it too."""
+        for need in needs:
+            need.result()
+        if self.services[name]["image"].startswith("postgres:"):
+            self._start_database(name)
+        elif self._is_waited_for(name, "service_completed_successfully"):
+            self._run(name)
+        else:
+            self._start_server(name)
 
     def stop(self) -> None:
         """Servers in the reverse order of their start, then the databases."""
@@ -168,7 +180,7 @@ class ComposeWorld:
 
     def here(self, text: str, service: str) -> str:
         """A text of the file with the containers' names, ports and folders replaced by this machine's."""
-        for name, database in self.databases.items():
+        for name, database in list(self.databases.items()):  # others come up meanwhile
             text = text.replace(f"{name}:{POSTGRES_PORT}", f"127.0.0.1:{database.port}")
         if service in self.databases:
             text = text.replace(POSTGRES_PORT, str(self.databases[service].port))
