@@ -54,10 +54,10 @@ OTHER = replace(FULL, account="2241", side="C", dimensions={})
         ({"currency": "EUR"}, "原币 / document currency: USD → EUR"),
         ({"amount_minor": 9_999}, "原币金额 / amount in document currency: 100.00 → 99.99"),
         ({"tax_code": ""}, "税码 / tax code: J1 → -"),
-        ({"party": "E0002"}, "往来单位 / party 有变 / changed"),
+        ({"party": "E0002"}, "往来单位有变 / party changed"),
         ({"dimensions": {**FULL.dimensions, "department": "D2"}}, "部门 / department: D1 → D2"),
-        ({"dimensions": {**FULL.dimensions, "employee": "E9"}}, "职员 / employee 有变 / changed"),
-        ({"dimensions": {**FULL.dimensions, "cost_centre": "C2"}}, "其他辅助核算 / other dimensions 有变 / changed"),
+        ({"dimensions": {**FULL.dimensions, "employee": "E9"}}, "职员有变 / employee changed"),
+        ({"dimensions": {**FULL.dimensions, "cost_centre": "C2"}}, "其他辅助核算有变 / other dimensions changed"),
     ],
 )
 def test_one_changed_field_is_named_and_no_person_is(change: dict[str, object], words: str) -> None:
@@ -70,8 +70,8 @@ def test_one_changed_field_is_named_and_no_person_is(change: dict[str, object], 
 
 def test_lines_that_went_or_came_are_named() -> None:
     ours, theirs = lines_text([FULL, OTHER]), lines_text([FULL])
-    assert line_changes(ours, theirs, "CNY") == ["缺少分录 / line gone: 贷 2241 710.00"]
-    assert line_changes(theirs, ours, "CNY") == ["多出分录 / line more: 贷 2241 710.00"]
+    assert line_changes(ours, theirs, "CNY") == ["缺少分录 / line gone: C 2241 710.00"]
+    assert line_changes(theirs, ours, "CNY") == ["多出分录 / line more: C 2241 710.00"]
     many = lines_text([replace(FULL, account=str(n)) for n in range(30)])
     assert len(line_changes("", many, "CNY")) == 11
 

@@ -121,12 +121,12 @@ def _changed(before: _Fields, after: _Fields, currency: str) -> list[str]:
     for name, old, new in zip(_FIELDS, before, after, strict=True):
         if old == new:
             continue
-        told = (
-            ""
-            if name in _PERSONAL
-            else f": {_value(name, old, before, currency)} → {_value(name, new, after, currency)}"
-        )
-        words.append(_NAMES[name] + (told or " 有变 / changed"))
+        chinese, english = _NAMES[name].split(" / ")
+        if name in _PERSONAL:
+            words.append(f"{chinese}有变 / {english} changed")
+        else:
+            values = (_value(name, value, line, currency) for value, line in ((old, before), (new, after)))
+            words.append(f"{chinese} / {english}: {' → '.join(values)}")
     return words
 
 
@@ -140,4 +140,4 @@ def _value(name: str, value: str, line: _Fields, currency: str) -> str:
 
 def _shown(line: _Fields, currency: str) -> str:
     account, side, local, *_ = line
-    return f"{'借' if side == 'D' else '贷'} {account} {to_text(int(local), currency)}"
+    return f"{side} {account} {to_text(int(local), currency)}"

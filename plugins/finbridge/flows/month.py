@@ -203,7 +203,7 @@ def _in_finance(entry: LedgerEntry, period: str) -> InFinance:
 
 
 def _in_words(taken_back: TakenBack) -> str:
-    number = taken_back.number if taken_back.posted else "草稿 / draft"
+    number = taken_back.number if taken_back.posted else "草稿 draft"
     return f"{number} ({taken_back.posting_date.isoformat()}, {taken_back.period})"
 
 
