@@ -18,6 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.dags.dag_world import dag, documents, journal, patch, weaver
+
+__all__ = ["dag", "documents", "journal", "metadata_database", "patch", "weaver"]
+
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".run" / "test-airflow"
 HOME = Path(tempfile.mkdtemp(prefix="finbridge-airflow-"))

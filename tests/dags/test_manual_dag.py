@@ -11,7 +11,7 @@ from finbridge.core.errors import GiveUp
 from finbridge.flows.manual_form import parse_form
 
 from tests.contract.sandbox_process import SandboxProcess
-from tests.dags.test_dag_run import FLOW_ID, GOOD, ROOT, dag, documents, journal, patch, weaver  # noqa: F401 - its fixtures
+from tests.dags.dag_world import FLOW_ID, GOOD, ROOT
 from tests.hub_fixtures import HubDatabase
 
 TASKS = ["ask", "look", "check", "deliver", "write_back", "show"]
@@ -19,7 +19,7 @@ SKIPPED = ["check", "deliver", "write_back"]
 
 
 @pytest.fixture
-def manual(dag: Any) -> Any:  # noqa: F811 - the fixture
+def manual(dag: Any) -> Any:
     """The DAG of the flow whose ledger is the journal; anew, since a run in this process leaves its form behind."""
     from finbridge.systems.operators import flow_of
     from finbridge.tasks.manual_dag import manual_dag
@@ -32,13 +32,13 @@ def states(run: Any) -> dict[str, str]:
     return {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
 
 
-def numbers(weaver: SandboxProcess, names: list[str]) -> str:  # noqa: F811 - the fixture
+def numbers(weaver: SandboxProcess, names: list[str]) -> str:
     entries = weaver.control("GET", "/journal?after=0&limit=1000")
     latest = {entry["request_id"]: entry["main"]["djbh"] for entry in entries}
     return "\n".join(latest[name] for name in names)
 
 
-def changes(database: HubDatabase, weaver: SandboxProcess) -> tuple[Any, ...]:  # noqa: F811 - the fixture
+def changes(database: HubDatabase, weaver: SandboxProcess) -> tuple[Any, ...]:
     """What a run could change, the manual run's own rows aside."""
     with psycopg.connect(database.superuser_dsn) as connection:
         tables = [r[0] for r in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'hub'")]
@@ -52,8 +52,8 @@ def changes(database: HubDatabase, weaver: SandboxProcess) -> tuple[Any, ...]:  
 
 def test_a_dry_run_skips_what_acts_and_a_live_run_posts_what_it_showed(
     manual: Any,
-    documents: dict[str, list[str]],  # noqa: F811 - the fixture
-    weaver: SandboxProcess,  # noqa: F811 - the fixture
+    documents: dict[str, list[str]],
+    weaver: SandboxProcess,
     hub_database: HubDatabase,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -88,7 +88,7 @@ def test_a_dry_run_skips_what_acts_and_a_live_run_posts_what_it_showed(
 
 def test_a_live_run_that_leaves_something_open_is_red_and_names_it(
     manual: Any,
-    documents: dict[str, list[str]],  # noqa: F811 - the fixture
+    documents: dict[str, list[str]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     held = documents["vat_mismatch"][0]
@@ -135,7 +135,7 @@ def test_each_flow_has_its_form() -> None:
 
 def test_a_live_run_that_failed_on_its_way_shows_what_stands_and_is_red(
     manual: Any,
-    documents: dict[str, list[str]],  # noqa: F811 - the fixture
+    documents: dict[str, list[str]],
     hub_database: HubDatabase,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
