@@ -159,6 +159,7 @@ async def _claim(room: _Room, worker: str) -> list[DocumentWork]:
 async def _deliver_batch(room: _Room, batch: _Batch) -> None:
     """Rounds on one claimed batch: each round moves each document's first turn on, or closes the document."""
     room.counts["documents"] += len(batch.works)
+    beat = asyncio.create_task(_keep_alive(room, batch))
     try:
         while items := await _due_now(room, batch):
             doubtful = [item for item in items if item.state in IN_DOUBT]
@@ -169,6 +170,7 @@ async def _deliver_batch(room: _Room, batch: _Batch) -> None:
         batch.close(batch.works, delay)
         raise
     finally:
+        beat.cancel()
         await _give_back(room, batch)
 
 
@@ -274,7 +276,7 @@ async def _renew(room: _Room, batch: _Batch) -> None:
 async def _prolong(room: _Room, batch: _Batch) -> None:
     leases = batch.open_leases()
     ours = {lease.document_id for lease in await asyncio.to_thread(room.hub.renew, leases, LEASE_SECONDS)}
-    lost = [lease.document_id for lease in leases if lease.document_id not in ours]
+    lost = [lease.document_id for lease in batch.open_leases() if lease in leases and lease.document_id not in ours]
     room.counts["leases_lost"] += len(lost)
     batch.close(lost, RETRY_SECONDS)
     batch.renewed_at = _seconds()
@@ -291,7 +293,7 @@ async def _send_chunk(room: _Room, batch: _Batch, items: Sequence[Deliverable]) 
     if not marked:
         return
     crash_point("C5")
-    outcomes = await _post(room, batch, marked)
+    outcomes = await _post(room, marked)
     crash_point("C7")
     results = [
         Sent(lease=item.lease, key=item.voucher.key, attempt_id=attempts[item.voucher.key], outcome=outcome)
@@ -305,13 +307,12 @@ async def _send_chunk(room: _Room, batch: _Batch, items: Sequence[Deliverable]) 
     _stop_if_refused(outcomes)
 
 
-async def _post(room: _Room, batch: _Batch, marked: Sequence[Deliverable]) -> list[Outcome]:
-    """Send, and keep the leases alive meanwhile: nobody else may ask finance about what is still on its way there.
+async def _post(room: _Room, marked: Sequence[Deliverable]) -> list[Outcome]:
+    """Send; the leases are kept alive meanwhile: nobody else may ask finance about what is still on its way there.
 
     A connector answers with outcomes and raises nothing. If one does all the same, nobody knows what was sent: its
     vouchers are in doubt, the others go on, and the run ends red.
     """
-    beat = asyncio.create_task(_keep_alive(room, batch))
     begin = _seconds()
     try:
         outcomes = await room.ledger.post([item.voucher for item in marked])
@@ -321,11 +322,10 @@ async def _post(room: _Room, batch: _Batch, marked: Sequence[Deliverable]) -> li
         _LOG.exception("the connector failed on %s", ", ".join(item.voucher.key for item in marked))
         room.failures.append(error)
         return [Unknown(f"the connector failed: {type(error).__name__}")] * len(marked)
-    finally:
-        beat.cancel()
 
 
 async def _keep_alive(room: _Room, batch: _Batch) -> None:
+    """From the claim to the end: at a call a second, the second read alone takes longer than a lease."""
     while True:
         await asyncio.sleep(RENEW_AFTER_SECONDS)
         with contextlib.suppress(RetryLater):  # the hub is away: the record after the send will say so

@@ -1,11 +1,19 @@
-"""Write back: voucher number, posting date or error text onto the OA form, read back before it counts as done."""
+"""Write back: voucher number, posting date or error text onto the OA form, read back before it counts as done.
+
+A batch can take minutes at the few calls a second that an OA allows: its leases are kept alive meanwhile, and a form
+whose lease was lost is not touched any more. Else an old number could be written over the one that another worker has
+written and verified since.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
+import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from finbridge.core.crashpoints import crash_point
 from finbridge.core.documents import SourceDocument
@@ -16,7 +24,11 @@ from finbridge.core.stopping import MaySend, allowed, always, guarded
 from finbridge.flows.collecting import read_documents
 from finbridge.flows.reports import WriteBackReport
 
+_LOG = logging.getLogger("finbridge.flows")
 LEASE_SECONDS = 60.0
+RENEW_AFTER_SECONDS = 15.0
+#: Nothing leaves in the last seconds of a lease that could not be prolonged.
+MARGIN_SECONDS = 5.0
 RETRY_SECONDS = 5.0
 #: Forms written at the same time; the connection's rate budget still rules.
 PARALLEL = 16
@@ -41,6 +53,24 @@ class _Room:
         return True
 
 
+@dataclass(slots=True)
+class _Batch:
+    """Claimed documents, as long as they are ours. ``until``: of the monotonic clock."""
+
+    leases: Sequence[Lease]
+    until: float
+    lost: set[str] = field(default_factory=set)
+    limit: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PARALLEL))
+
+    def holds(self, item: WriteBackItem) -> bool:
+        """Whether a form may be touched; asked in the moment before something leaves."""
+        return item.lease.document_id not in self.lost and time.monotonic() < self.until
+
+    def asking(self, item: WriteBackItem, may_send: MaySend) -> MaySend:
+        """What the transport asks about calls for one form."""
+        return lambda: self.holds(item) and may_send()
+
+
 async def write_back(
     *,
     flow: Flow,
@@ -63,24 +93,27 @@ async def write_back(
     room = _Room(flow=flow, rule=flow.write_back, hub=hub, source=source, counts=Counter(), may_send=may_send)
     with guarded(may_send):
         while not await room.stopped():
+            until = time.monotonic() + LEASE_SECONDS - MARGIN_SECONDS
             works = await asyncio.to_thread(
                 hub.claim, flow.flow_id, Stage.WRITE_BACK, worker, flow.batch_size, LEASE_SECONDS, only=only
             )
             if not works:
                 break
-            await _claimed(room, [work.lease for work in works])
+            await _claimed(room, _Batch([work.lease for work in works], until))
     return WriteBackReport(**room.counts)
 
 
-async def _claimed(room: _Room, leases: Sequence[Lease]) -> None:
+async def _claimed(room: _Room, batch: _Batch) -> None:
     """Write one claimed batch; what failed is put off, everything else given back at once."""
-    flow_id, hub = room.flow.flow_id, room.hub
+    flow_id, hub, leases = room.flow.flow_id, room.hub, batch.leases
     retry: set[str] = set()
+    beat = asyncio.create_task(_keep_alive(room, batch))
     try:
         items = await asyncio.to_thread(hub.write_backs, flow_id, leases)
         retry = {item.lease.document_id for item in items}
-        retry -= await _write_batch(room, items)
+        retry -= await _write_batch(room, batch, items)
     finally:
+        beat.cancel()
         later = [lease for lease in leases if lease.document_id in retry]
         await asyncio.to_thread(hub.release, flow_id, [ls for ls in leases if ls not in later])
         if later:
@@ -88,13 +121,25 @@ async def _claimed(room: _Room, leases: Sequence[Lease]) -> None:
             await asyncio.to_thread(hub.release, flow_id, later, retry_after_seconds=RETRY_SECONDS)
 
 
-async def _write_batch(room: _Room, items: Sequence[WriteBackItem]) -> set[str]:
+async def _keep_alive(room: _Room, batch: _Batch) -> None:
+    while True:
+        await asyncio.sleep(RENEW_AFTER_SECONDS)
+        until = time.monotonic() + LEASE_SECONDS - MARGIN_SECONDS
+        with contextlib.suppress(RetryLater):  # the hub is away: nothing leaves when the leases have run out
+            ours = set(await asyncio.to_thread(room.hub.renew, batch.leases, LEASE_SECONDS))
+            lost = {lease.document_id for lease in batch.leases if lease not in ours} - batch.lost
+            batch.until = until
+            batch.lost |= lost
+            if lost:
+                _LOG.warning("leases lost while writing back: %d documents are somebody else's now", len(lost))
+
+
+async def _write_batch(room: _Room, batch: _Batch, items: Sequence[WriteBackItem]) -> set[str]:
     """Save, then read back, then move on. Returns the documents with a stored result or stopped by a pause."""
     room.counts["documents"] += len(items)
     crash_point("C9")
     crash_point("C11")
-    limit = asyncio.Semaphore(PARALLEL)
-    saves = await asyncio.gather(*(_save(room, item, limit) for item in items))
+    saves = await asyncio.gather(*(_save(room, batch, item) for item in items))
     crash_point("C10")
     saved = [
         WriteBackRecord(lease=item.lease, keys=item.keys, result=WriteBackResult.SAVED, verified=False)
@@ -109,7 +154,7 @@ async def _write_batch(room: _Room, items: Sequence[WriteBackItem]) -> set[str]:
         return {item.lease.document_id for item in items}
     found, _ = await read_documents(room.source, [item.lease.document_id for item, _ in tried])
     settled = await asyncio.gather(
-        *(_settle(room, item, result, found.get(item.lease.document_id), limit) for item, result in tried)
+        *(_settle(room, batch, item, result, found.get(item.lease.document_id)) for item, result in tried)
     )
     results = [record for record in settled if record is not None]
     await asyncio.to_thread(room.hub.record_write_backs, room.flow.flow_id, results)
@@ -124,22 +169,29 @@ def _fields(room: _Room, item: WriteBackItem) -> dict[str, str]:
     }
 
 
-async def _save(room: _Room, item: WriteBackItem, limit: asyncio.Semaphore) -> WriteBackResult | None:
+async def _save(room: _Room, batch: _Batch, item: WriteBackItem) -> WriteBackResult | None:
     """None: paused, nothing was done."""
     if item.done:
         return WriteBackResult.SAVED
-    async with limit:
+    async with batch.limit:
         if await room.stopped():
             return None
+        if not batch.holds(item):
+            return WriteBackResult.RETRY
         try:
-            result = await room.source.write_back(item.lease.document_id, room.rule.node, _fields(room, item))
+            with guarded(batch.asking(item, room.may_send)):
+                result = await room.source.write_back(item.lease.document_id, room.rule.node, _fields(room, item))
         except RetryLater:
             result = WriteBackResult.RETRY
         return None if result is WriteBackResult.RETRY and await room.stopped() else result
 
 
 async def _settle(
-    room: _Room, item: WriteBackItem, saved: WriteBackResult, form: SourceDocument | None, limit: asyncio.Semaphore
+    room: _Room,
+    batch: _Batch,
+    item: WriteBackItem,
+    saved: WriteBackResult,
+    form: SourceDocument | None,
 ) -> WriteBackRecord | None:
     """What the form itself shows decides, whatever the save answered. Not moved on yet: later and later again.
 
@@ -147,7 +199,7 @@ async def _settle(
     """
     shown = form is not None and all(form.main.get(name, "") == text for name, text in _fields(room, item).items())
     if form is not None and shown:
-        moved = await _moved_on(room, item, form, limit)
+        moved = await _moved_on(room, batch, item, form)
         if moved is None:
             return None
         if not moved:
@@ -175,15 +227,18 @@ async def _settle(
     return WriteBackRecord(lease=item.lease, keys=item.keys, result=result, verified=False)
 
 
-async def _moved_on(room: _Room, item: WriteBackItem, form: SourceDocument, limit: asyncio.Semaphore) -> bool | None:
+async def _moved_on(room: _Room, batch: _Batch, item: WriteBackItem, form: SourceDocument) -> bool | None:
     """Submit a posted document onwards; None: paused. An error text stays at the posting node: a person must see it."""
     if not room.rule.advance or item.error or form.node != room.rule.node:
         return True
-    async with limit:
+    async with batch.limit:
         if await room.stopped():
             return None
+        if not batch.holds(item):
+            return False
         try:
-            result = await room.source.advance(item.lease.document_id, room.rule.node)
+            with guarded(batch.asking(item, room.may_send)):
+                result = await room.source.advance(item.lease.document_id, room.rule.node)
         except RetryLater:
             result = WriteBackResult.RETRY
         if result is WriteBackResult.RETRY and await room.stopped():
