@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from finbridge.core.errors import GiveUp
+from finbridge.core.runs import run_identity
 from finbridge.flows.manual_form import parse_form
 
 from tests.contract.sandbox_process import SandboxProcess
@@ -66,8 +67,9 @@ def test_a_dry_run_skips_what_acts_and_a_live_run_posts_what_it_showed(
     assert states(live) == dict.fromkeys(TASKS, "success")
     with hub_database.open() as hub:
         runs, rows = hub.manual_runs, {row["document_id"]: row for row in hub.document_rows(FLOW_ID)}
-        shown, posted = runs.previews(dry.run_id), runs.previews(live.run_id)
-        kept = runs.run(live.run_id)
+        name = run_identity(live.dag_id, live.run_id)
+        shown, posted = runs.previews(run_identity(dry.dag_id, dry.run_id)), runs.previews(name)
+        kept = runs.run(name)
     assert [row["verdict"] for row in shown] == ["would_post", "would_post", "not_found"]
     assert [row["business_number"] for row in shown][2] == "BX-NOBODY"
     assert [(row["document_id"], row["verdict"]) for row in posted] == [(name, "posted") for name in asked]
@@ -105,7 +107,7 @@ def test_a_form_that_is_not_right_fails_before_anything_happens(
     assert run.state == "failed"
     assert "reason_missing: 正式执行必须填写原因" in capsys.readouterr().out
     with hub_database.open() as hub:
-        assert hub.manual_runs.run(run.run_id) is None
+        assert hub.manual_runs.run(run_identity(run.dag_id, run.run_id)) is None
 
 
 def test_the_form_has_its_fields_in_both_languages_and_is_dry_by_default(manual: Any) -> None:
@@ -148,7 +150,7 @@ def test_a_live_run_that_failed_on_its_way_shows_what_stands_and_is_red(
     assert f"{name}: 未入账的单据" in (text := capsys.readouterr().out)
     assert "an earlier task failed, see its log first: deliver, write_back" in text
     with hub_database.open() as hub:
-        (row,) = hub.manual_runs.previews(run.run_id)
-        kept = hub.manual_runs.run(run.run_id)
+        (row,) = hub.manual_runs.previews(run_identity(run.dag_id, run.run_id))
+        kept = hub.manual_runs.run(run_identity(run.dag_id, run.run_id))
     assert (row["verdict"], row["vouchers"][0]["state"]) == ("would_post", "ready")
     assert kept is not None and kept["closed_at"] is not None

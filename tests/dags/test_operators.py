@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from finbridge.core.errors import GiveUp, RetryLater
 from finbridge.core.ports import Account
+from finbridge.core.stopping import always
 from finbridge.flows import reports
 from finbridge.flows.config import load_flows
 
@@ -121,6 +122,7 @@ def test_the_run_note_fits_into_an_xcom_and_names_what_moved() -> None:
 class FakeTi:
     """What the account task uses of its task instance."""
 
+    dag_id = f"{FLOW_ID}__wake"
     task_id = "account"
     log_url = "http://127.0.0.1:8080/dags/x/runs/y/tasks/account"
 
@@ -175,7 +177,7 @@ def test_account_is_green_and_notes_the_run_when_nothing_is_unexplained(monkeypa
     task, ti = account_task(monkeypatch, hub)
     assert task.execute({"ti": ti, "run_id": "r1"})["unexplained"] == 0
     assert ti.pushed["note"].startswith("collect: listed 7\ncheck: —\naccount: documents 2")
-    assert hub.closed["r1"]["collect.listed"] == 7
+    assert hub.closed[f"{FLOW_ID}__wake~r1"]["collect.listed"] == 7
 
 
 def test_account_is_red_and_its_log_begins_with_the_ids_and_a_link(
@@ -216,7 +218,7 @@ def test_only_what_a_person_must_mend_fails_without_a_retry(
 
     @contextmanager
     def opened(*_: object, **__: object) -> Any:
-        yield SimpleNamespace()
+        yield SimpleNamespace(pause=SimpleNamespace(may_send=always))
 
     monkeypatch.setattr(operators, "opened", opened)
     with pytest.raises(type(error) if retried else AirflowFailException) as raised:

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from finbridge.core.errors import GiveUp
 from finbridge.core.ports import CodeRow, Problem, Stage, TokenStore, Verdict
+from finbridge.core.runs import run_identity
 from finbridge.hub import PostgresHub, open_hub
 
 from tests.hub_fixtures import HubDatabase
@@ -208,6 +209,24 @@ def test_runs_are_noted(hub: PostgresHub, hub_world: World, hub_database: HubDat
     hub.close_run(f"{flow}-1", {"posted": 4, "held": 1})
     note = hub_database.server.execute(hub_database.name, "SELECT note FROM hub.run WHERE flow_id = %s", [flow])
     assert note == [({"posted": 4, "说明": "好", "held": 1},)], "what another part of the run said stays"
+
+
+def test_two_dags_may_begin_runs_of_one_name(hub_world: World, hub_database: HubDatabase) -> None:
+    """A run of each kind, and one that began under a release that stored Airflow's run id alone."""
+    hub, flow, minute = hub_world.hub, hub_world.flow, f"scheduled__{hub_world.flow}+00:00"
+    hub.open_run(flow, minute, "wake")  # as the release before did
+    for kind in ("sweep", "monthly"):
+        hub.open_run(flow, run_identity(f"{flow}__{kind}", minute), kind)
+    for number, kind in enumerate(("wake", "sweep", "monthly")):
+        hub.close_run(run_identity(f"{flow}__{kind}", minute), {"posted": number})
+    statement = "SELECT kind, (note ->> 'posted')::int FROM hub.run WHERE flow_id = %s ORDER BY 2"
+    rows = hub_database.server.execute(hub_database.name, statement, [flow])
+    assert rows == [("wake", 0), ("sweep", 1), ("monthly", 2)]
+    days = [hub.views.run_day(flow, run_identity(f"{flow}__{kind}", minute), "UTC") for kind in ("wake", "sweep")]
+    assert None not in days
+    assert hub.views.run_day(flow, run_identity(f"{flow}__manual", minute), "UTC") is None
+    assert [run["kind"] for run in hub.views.find([flow], [minute]).runs] == ["wake", "sweep", "monthly"]
+    assert hub.views.find([flow], [minute]).missing == ()
 
 
 def test_reports_come_page_by_page(hub_world: World, monkeypatch: pytest.MonkeyPatch) -> None:

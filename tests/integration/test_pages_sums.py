@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from finbridge.core.month import Difference, SideSum, What
 from finbridge.core.notify import Sighting
 from finbridge.core.outcomes import PeriodClosed
+from finbridge.core.runs import run_identity
 from finbridge.pages import airflow_state, today
 from finbridge.pages.airflow_state import AirflowState
 
@@ -359,7 +360,7 @@ def test_a_comparison_that_goes_on_is_neither_green_nor_red(pages: Pages) -> Non
 
 def test_a_run_leads_to_the_page_that_it_filled(pages: Pages) -> None:
     flow = pages.world.flow
-    pages.world.hub.open_run(flow, "a+b", "wake")
+    pages.world.hub.open_run(flow, run_identity(f"{flow}__wake", "a+b"), "wake")
 
     def leads(dag_id: str, run_id: str = "a%2Bb") -> str:
         answer = pages.client.get(f"/run/{dag_id}/{run_id}", follow_redirects=False)
@@ -367,10 +368,15 @@ def test_a_run_leads_to_the_page_that_it_filled(pages: Pages) -> None:
         return str(answer.headers["location"])
 
     assert (leads(f"{flow}__manual"), leads(f"{flow}__monthly")) == ("/preview", "/month")  # not so far yet
-    begin(pages, live=False, rows=[], run_id="a+b")
-    compare(pages, "1000", "a+b", [])
-    assert leads(f"{flow}__manual") == "/preview/a%2Bb"
-    assert leads(f"{flow}__monthly") == "/month/a%2Bb"
+    begin(pages, live=False, rows=[], run_id=run_identity(f"{flow}__manual", "a+b"))
+    assert leads(f"{flow}__monthly") == "/month"  # another DAG's run of that name is not its own
+    compare(pages, "1000", run_identity(f"{flow}__monthly", "a+b"), [])
+    assert leads(f"{flow}__manual") == f"/preview/{flow}__manual~a%2Bb"
+    assert leads(f"{flow}__monthly") == f"/month/{flow}__monthly~a%2Bb"
+    for kind, page in (("manual", "preview"), ("monthly", "month")):
+        source = pages.source(f"/{page}/{flow}__{kind}~a%2Bb")
+        assert f"/dags/{flow}__{kind}/runs/a%2Bb" in source  # back to Airflow by Airflow's own name
+        assert f">{flow}__{kind}~" not in source
     day = date.fromisoformat(leads(f"{flow}__wake").removeprefix("/today?date="))
     assert abs(day - date.today()) <= timedelta(days=1)  # noqa: DTZ011 - whatever the zone
     assert leads(f"{flow}__sweep", "unknown") == leads("finbridge__housekeeping") == "/today"

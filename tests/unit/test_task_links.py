@@ -24,7 +24,7 @@ from finbridge.systems.links import (
 FLOW = "weaver_tryton__expense_claim"
 RUN = "manual__2026-11-22T18:00:00.123456+00:00_a/b?c#d&e=f 1000"
 TASK = SimpleNamespace(flow_id=FLOW, company="1000", period="2026-10")
-TI = SimpleNamespace(run_id=RUN, start_date=datetime(2026, 11, 22, 17, 30, tzinfo=UTC))
+TI = SimpleNamespace(dag_id=f"{FLOW}__manual", run_id=RUN, start_date=datetime(2026, 11, 22, 17, 30, tzinfo=UTC))
 
 
 def told(link: PageLink) -> str:
@@ -40,7 +40,7 @@ def test_every_link_has_a_name_and_a_key_of_its_own() -> None:
 def test_a_run_id_comes_through_whole(link: PageLink, page: str) -> None:
     path = urlsplit(told(link)).path
     assert path.startswith(f"/finbridge/{page}/")
-    assert unquote(path.rpartition("/")[2]) == RUN
+    assert unquote(path.rpartition("/")[2]) == f"{FLOW}__manual~{RUN}"
 
 
 def test_the_day_is_the_company_s_own() -> None:

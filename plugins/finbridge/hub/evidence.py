@@ -9,6 +9,7 @@ from datetime import datetime
 from psycopg.types.json import Jsonb
 
 from finbridge.core.ports import Verdict
+from finbridge.core.runs import split_identity
 from finbridge.hub.bulk import Columns, copy_rows
 from finbridge.hub.connections import Connections
 
@@ -45,11 +46,21 @@ def open_run(connections: Connections, flow_id: str, run_id: str, kind: str) -> 
 
 
 def close_run(connections: Connections, run_id: str, note: Mapping[str, int | str]) -> None:
-    """Keep a run's counts. Closed again (by another company's part of it), newer counts replace older ones."""
+    """Keep a run's counts. Closed again (by another company's part of it), newer counts replace older ones.
+
+    Also of a run that began under the release before, which stored Airflow's run id alone.
+    """
+    dag_id, of_airflow = split_identity(run_id)
     with connections.transaction() as cursor:
         cursor.execute(
-            "UPDATE hub.run SET closed_at = now(), note = coalesce(note, '{}') || %s WHERE run_id = %s",
-            [Jsonb(dict(note), dumps=lambda found: json.dumps(found, ensure_ascii=False)), run_id],
+            """
+            UPDATE hub.run SET closed_at = now(), note = coalesce(note, '{}') || %s
+            WHERE run_id = %s OR (run_id = %s AND flow_id || '__' || kind = %s)
+            """,
+            [
+                Jsonb(dict(note), dumps=lambda found: json.dumps(found, ensure_ascii=False)),
+                *(run_id, of_airflow, dag_id),
+            ],
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any, LiteralString
 from psycopg import Cursor, sql
 from psycopg.rows import dict_row
 
+from finbridge.core.runs import airflow_run_id
 from finbridge.hub.connections import Connections
 from finbridge.hub.reading import STATES, standing
 
@@ -52,7 +53,8 @@ BEGINNINGS: Mapping[str, LiteralString] = {
 }
 _RUNS = """
 SELECT run_id, flow_id, kind, started_at, closed_at, note FROM hub.run
-WHERE run_id = ANY(%(words)s::text[]) AND flow_id = ANY(%(flows)s::text[]) ORDER BY started_at LIMIT 50
+WHERE (run_id = ANY(%(words)s::text[]) OR substring(run_id from '~(.*)$') = ANY(%(words)s::text[]))
+  AND flow_id = ANY(%(flows)s::text[]) ORDER BY started_at LIMIT 50
 """
 _SHORT_NUMBER = re.compile(r"\D{0,3}?0*([1-9]\d{0,8})")
 
@@ -83,7 +85,9 @@ def find(connections: Connections, flow_ids: Sequence[str], words: Sequence[str]
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         runs = _rows(cursor, _RUNS, {"words": asked, "flows": list(flow_ids)})
         hits, cut = _hits(cursor, flow_ids, WAYS, {word: word for word in asked})
-        named = {word for _, word, _ in hits} | {run["run_id"] for run in runs}
+        named = {word for _, word, _ in hits} | {
+            name for run in runs for name in (run["run_id"], airflow_run_id(run["run_id"]))
+        }
         for ways, wording in ((SERIAL, _serials), (BEGINNINGS, _beginnings)):
             more, too_many = _hits(cursor, flow_ids, ways, wording(word for word in asked if word not in named))
             hits += more

@@ -9,6 +9,7 @@ from typing import Any, LiteralString
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from finbridge.core.runs import split_identity
 from finbridge.hub.connections import Connections
 
 LISTED = 50
@@ -50,13 +51,17 @@ WHERE month_run_id = %(number)s AND explained = %(explained)s AND (%(what)s::tex
 ORDER BY position LIMIT %(limit)s OFFSET %(offset)s
 """
 _RUN_DAY = """
-SELECT (started_at AT TIME ZONE %(zone)s)::date AS day FROM hub.run WHERE run_id = %(run)s AND flow_id = %(flow)s
+SELECT (started_at AT TIME ZONE %(zone)s)::date AS day FROM hub.run
+WHERE (run_id = %(run)s OR (run_id = %(bare)s AND flow_id || '__' || kind = %(dag)s)) AND flow_id = %(flow)s
+ORDER BY started_at LIMIT 1
 """
 
 
 def run_day(connections: Connections, flow_id: str, run_id: str, zone: str) -> date | None:
-    """The local day on which a run began; None where the hub does not know it."""
-    rows = _asked(connections, _RUN_DAY, {"flow": flow_id, "run": run_id, "zone": zone})
+    """The local day on which a run began, by its identity; None where the hub does not know it."""
+    dag_id, bare = split_identity(run_id)
+    asked = {"flow": flow_id, "run": run_id, "bare": bare, "dag": dag_id, "zone": zone}
+    rows = _asked(connections, _RUN_DAY, asked)
     return rows[0]["day"] if rows else None
 
 

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from finbridge.core.runs import airflow_run_id
 from finbridge.pages import formats
 from finbridge.pages.menu import MENU, PREFIX
 from finbridge.pages.texts import COOKIE, LANGUAGES, Language, language_of, text, word
@@ -48,6 +49,7 @@ def environment() -> Environment:
         "moment": formats.moment,
         "tone": formats.tone,
         "days_since": formats.days_since,
+        "run_id": airflow_run_id,
     }
     return made
 

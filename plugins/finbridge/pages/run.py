@@ -7,6 +7,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request, status
 from fastapi.responses import RedirectResponse, Response
 
+from finbridge.core.runs import run_identity
 from finbridge.hub import PostgresHub
 from finbridge.pages.guard import ReaderDep
 from finbridge.pages.hubs import ask
@@ -25,18 +26,19 @@ async def run(request: Request, reader: ReaderDep, dag_id: str, run_id: str) -> 
     A run that has not come so far yet leads to the list in which it will stand.
     """
     flow_id, _, kind = dag_id.rpartition("__")
+    identity = run_identity(dag_id, run_id)
     path, day = "/today", ""
     if not dag_id.startswith(_OURS):
         reader.flow(flow_id)
         if kind in _PAGES:
-            there = await ask(request, lambda hub: _filled(hub, kind, run_id))
-            path = _PAGES[kind] + (f"/{quote(run_id, safe='')}" if there else "")
+            there = await ask(request, lambda hub: _filled(hub, kind, identity))
+            path = _PAGES[kind] + (f"/{quote(identity, safe='')}" if there else "")
         else:
-            began = await ask(request, lambda hub: hub.views.run_day(flow_id, run_id, reader.zone(flow_id)))
+            began = await ask(request, lambda hub: hub.views.run_day(flow_id, identity, reader.zone(flow_id)))
             day = began.isoformat() if began else ""
     return RedirectResponse(link(request, path, date=day), status.HTTP_303_SEE_OTHER, headers=HEADERS)
 
 
-def _filled(hub: PostgresHub, kind: str, run_id: str) -> bool:
+def _filled(hub: PostgresHub, kind: str, identity: str) -> bool:
     """Whether the run's page exists; who may see it is that page's own question."""
-    return (hub.manual_runs if kind == "manual" else hub.months).run(run_id) is not None
+    return (hub.manual_runs if kind == "manual" else hub.months).run(identity) is not None

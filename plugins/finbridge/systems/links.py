@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo
 
 from airflow.sdk import BaseOperatorLink
 
+from finbridge.core.runs import run_identity
+
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
@@ -72,13 +74,18 @@ def _day(operator: Any, ti: Any) -> str:
 
 def _month(operator: Any, ti: Any) -> str:
     """What the run compared, and of it the company that this task is for."""
-    return address("month", ti.run_id, company=str(getattr(operator, "company", "")))
+    return address("month", run_identity(ti.dag_id, ti.run_id), company=str(getattr(operator, "company", "")))
+
+
+def _preview(_operator: Any, ti: Any) -> str:
+    """What the run would do, or did."""
+    return address("preview", run_identity(ti.dag_id, ti.run_id))
 
 
 TODAY = PageLink("今日 Today", "today", _day)
 HELD = PageLink("异常单据 Held", "held", lambda _operator, _ti: address("held"))
 QUALITY = PageLink("质量 Quality", "quality", lambda operator, _ti: address("quality", flow=operator.flow_id))
-PREVIEW = PageLink("预览 Preview", "preview", lambda _operator, ti: address("preview", ti.run_id))
+PREVIEW = PageLink("预览 Preview", "preview", _preview)
 MONTH = PageLink("月度核对 Month", "month", _month)
 FLOW_LINKS = (TODAY, HELD)
 CHECK_LINKS = (QUALITY, HELD)

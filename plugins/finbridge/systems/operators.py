@@ -24,6 +24,7 @@ from airflow.sdk import BaseHook, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from finbridge.core import places
+from finbridge.core.runs import run_identity
 from finbridge.systems.links import FLOW_LINKS
 
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ class OpenFlow:
 
     @property
     def run_id(self) -> str:
-        """Of the DAG run."""
-        return self.context["run_id"]
+        """Of the DAG run, unambiguous among all DAGs."""
+        return run_identity(self.context["ti"].dag_id, self.context["run_id"])
 
     @cached_property
     def only(self) -> Sequence[str] | None:

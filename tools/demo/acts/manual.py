@@ -16,6 +16,7 @@ from typing import Any
 
 from finbridge.core.people import SAMPLE_CHECKER, SAMPLE_MAKER
 from finbridge.core.ports import CodeRow
+from finbridge.core.runs import run_identity
 
 from tools.demo.acts.journals import Gained, gained, standing
 from tools.demo.acts.past_month import engineer_of
@@ -115,7 +116,7 @@ async def _run(stack: Stack, play: Play, api: AirflowApi, shown: ManualShown, *,
         live=live,
         state=str(found["state"]),
         seconds=seconds,
-        previews=await asyncio.to_thread(_previews, stack, run_id),
+        previews=await asyncio.to_thread(_previews, stack, run_identity(DAG_ID, run_id)),
         gained=changed,
     )
 

@@ -18,6 +18,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from finbridge.core.month import EVERY_COMPANY, period_before
+from finbridge.core.runs import run_identity
 from finbridge.hub import PostgresHub
 
 from tools.demo import report
@@ -149,7 +150,11 @@ def engineer_of(stack: Stack) -> AirflowApi:
 
 def _said(hub: PostgresHub, company: str, run_id: str) -> dict[str, Any]:
     """What the hub keeps of a run's reconciliation of the company's month."""
-    runs = [run for run in hub.months.runs(FLOW_ID, 20) if (run["company"], run["run_id"]) == (company, run_id)]
+    runs = [
+        run
+        for run in hub.months.runs(FLOW_ID, 20)
+        if (run["company"], run["run_id"]) == (company, run_identity(DAG_ID, run_id))
+    ]
     if not runs:
         return {"unexplained": None, "sums": (), "differences": ()}
     latest = max(runs, key=lambda run: int(run["month_run_id"]))

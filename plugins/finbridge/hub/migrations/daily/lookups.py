@@ -15,6 +15,8 @@ STATEMENTS = (
     CREATE INDEX voucher_finance_serial ON hub.voucher (ltrim(substring(finance_number from '[0-9]+$'), '0'))
     WHERE finance_number IS NOT NULL
     """,
+    # A run is stored as <dag id>~<Airflow's run id>; people know the latter.
+    "CREATE INDEX run_of_airflow ON hub.run (substring(run_id from '~(.*)$'))",
     "CREATE INDEX hold_listed ON hub.hold (opened_at, hold_id) WHERE closed_at IS NULL",
     "CREATE INDEX hold_document ON hub.hold (document_id, flow_id)",
 )
