@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,18 @@ def test_the_note_begins_with_what_is_wrong() -> None:
     wrong = Found(place=BOOKS, cause=CREDENTIALS, code="login_refused", words="拒绝")
     lines = note([Found(place=OA, words="列表"), wrong], 2.0).splitlines()
     assert lines[0].startswith("tryton_default: login_refused · 拒绝")
-    assert lines[-1] == "hub: clock +2 s"
+    assert lines[-1] == "台账 hub: 时钟差 clock +2 s"
+    assert "正常 ok · 列表 · 令牌已用 token - · 时钟差 clock ?" in lines[1]
+
+
+def test_every_line_for_people_is_in_both_languages_and_the_table_stands_in_columns() -> None:
+    wrong = Found(place=BOOKS, cause=CREDENTIALS, code="login_refused", words="拒绝 / refused")
+    found = [Found(place=OA, words="列表 / list"), wrong]
+    lines = table(found, 0.0).splitlines()
+    for line in (lines[0], *note(found, 2.0).splitlines()):
+        assert re.search("[\u4e00-\u9fff]", line) and re.search("[a-z]{2}", line), line
+    wide = [sum(2 if ord(char) > 0x2E7F else 1 for char in re.split("(?<= )(?=[?+-])", line)[0]) for line in lines[1:]]
+    assert len(lines) == 4 and len(set(wide)) == 1
 
 
 def test_an_alarm_for_each_flow_and_cause_and_a_close_only_where_something_was_disproved() -> None:

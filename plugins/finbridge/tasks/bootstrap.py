@@ -28,12 +28,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = read_settings(options.settings) if options.settings else None
     if not options.only_settings:
         users = json.loads(sys.stdin.read() or "{}").get("users", [])
-        _say("metadata database", make_database)
-        _say(f"{len(users)} users", lambda: make_users(users))
+        _say("元数据库 metadata database", make_database)
+        _say(f"用户 users: {len(users)}", lambda: make_users(users))
     if settings is not None:
         stored: dict[str, int] = {}
-        _say("connections and pools", lambda: stored.update(store_settings(settings)))
-        _tell("loaded " + ", ".join(f"{count} {what}" for what, count in stored.items()))
+        _say("连接与资源池 connections and pools", lambda: stored.update(store_settings(settings)))
+        _tell("已载入 loaded " + ", ".join(f"{count} {what}" for what, count in stored.items()))
     return 0
 
 

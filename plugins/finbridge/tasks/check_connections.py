@@ -30,6 +30,17 @@ LOGIN_CAUSES = (
     *(CREDENTIALS, "ledger_credentials", "login_refused", "auth_refused", "bad_registration", "bad_token"),
     "registration_dead",
 )
+_HEADINGS = tuple(
+    [
+        "系统 system",
+        "连接 connection",
+        "状态 state",
+        "令牌已用 token age",
+        "令牌剩余 token left",
+        "时钟差 clock",
+        "说明 what",
+    ]
+)
 Look = Callable[["ConnectionSettings", "TokenStore"], Awaitable["Checkup"]]
 
 
@@ -142,12 +153,12 @@ def _mended(flow_ids: set[str], broken: set[tuple[str, str]]) -> Iterator[tuple[
 
 def table(found: Sequence[Found], hub_skew_seconds: float) -> str:
     """For the log: a line a connection."""
-    rows = [("system", "connection", "state", "token age", "token left", "clock", "what")]
+    rows: list[tuple[str, ...]] = [_HEADINGS]
     rows += [
         (
             item.place.system,
             item.place.conn_id,
-            item.code or "ok",
+            item.code or "正常 ok",
             _duration(item.token.age_seconds if item.token else None),
             _duration(item.token.left_seconds if item.token else None),
             _signed(item.skew_seconds),
@@ -155,19 +166,28 @@ def table(found: Sequence[Found], hub_skew_seconds: float) -> str:
         )
         for item in found
     ]
-    rows.append(("hub", "hub_default", "ok", "-", "-", _signed(hub_skew_seconds), "台账 / the hub"))
-    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]) - 1)]
-    return "\n".join("  ".join([*(row[n].ljust(w) for n, w in enumerate(widths)), row[-1]]) for row in rows)
+    rows.append(("hub", "hub_default", "正常 ok", "-", "-", _signed(hub_skew_seconds), "台账 / the hub"))
+    widths = [max(_width(row[n]) for row in rows) for n in range(len(rows[0]) - 1)]
+    return "\n".join("  ".join([*(_padded(row[n], w) for n, w in enumerate(widths)), row[-1]]) for row in rows)
 
 
 def note(found: Sequence[Found], hub_skew_seconds: float) -> str:
     """For the run: a line a connection, the wrong ones first."""
     lines = [
-        f"{item.place.conn_id}: {item.code or 'ok'} · {item.words} · token {_duration(_age(item))}"
-        f" · clock {_signed(item.skew_seconds)}"
+        f"{item.place.conn_id}: {item.code or '正常 ok'} · {item.words} · 令牌已用 token {_duration(_age(item))}"
+        f" · 时钟差 clock {_signed(item.skew_seconds)}"
         for item in sorted(found, key=lambda item: (not item.cause, item.place.conn_id))
     ]
-    return "\n".join([*lines, f"hub: clock {_signed(hub_skew_seconds)}"])
+    return "\n".join([*lines, f"台账 hub: 时钟差 clock {_signed(hub_skew_seconds)}"])
+
+
+def _width(text: str) -> int:
+    """Columns on a screen: an ideograph takes two."""
+    return sum(2 if ord(char) > 0x2E7F else 1 for char in text)
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - _width(text))
 
 
 def _age(item: Found) -> float | None:
