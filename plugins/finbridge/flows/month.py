@@ -224,8 +224,9 @@ def _parts(ids: Sequence[str]) -> Iterable[Sequence[str]]:
 def check_month(
     *, flow: Flow, hub: MonthHub, translator: Translator, judge: Judge, worker: str, run_id: str, month: Month
 ) -> CheckReport:
-    """`finbridge.flows.check` for what was approved, paid or taken back in the month."""
+    """`finbridge.flows.check` for what was approved, paid or taken back in the month, or could have been."""
     only = hub.months.due_ids(flow.flow_id, month.company, month.period, Stage.PLAN)
+    only += [difference.document_id for difference in hub.months.without_company(flow.flow_id, month.period)]
     return check(flow=flow, hub=hub, translator=translator, judge=judge, worker=worker, run_id=run_id, only=only)
 
 
