@@ -25,6 +25,7 @@ from finbridge.core.ports import (
 )
 from finbridge.hub import codes, collect, delivery, evidence, planning, reading, settings, work, writeback
 from finbridge.hub.alarms import Alarms
+from finbridge.hub.audit import Audit
 from finbridge.hub.connections import Connections
 from finbridge.hub.manual_runs import ManualRuns
 from finbridge.hub.master_data import MasterData
@@ -51,6 +52,7 @@ class PostgresHub:
         self.proposals = CodeProposals(self._connections)
         self.master_data = MasterData(self._connections)
         self.alarms = Alarms(self._connections)
+        self.audit = Audit(self._connections)
         self.payment_statuses = PaymentStatuses(self._connections)
         self.views = Views(self._connections)
 

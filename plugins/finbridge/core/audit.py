@@ -1,0 +1,74 @@
+"""Hashes of tamper evidence: digests of values, leaves of rows, Merkle roots, seals in a chain. `docs/audit.md`.
+
+Exactly:
+
+- the digest of a value is ``SHA-256(00)`` for null, else ``SHA-256(01 ‖ bytes)``; bytes are those of a binary column,
+  or the UTF-8 of PostgreSQL's text form with time zone UTC and date style ISO. Text is taken as it is: Unicode is not
+  normalised, numbers are not rounded;
+- the leaf of a row is ``SHA-256(shape ‖ LF ‖ row key ‖ LF ‖ document id ‖ LF ‖ digest of each column in order)``;
+- a Merkle tree is that of RFC 6962: ``SHA-256(00 ‖ leaf)`` below, ``SHA-256(01 ‖ left ‖ right)`` above, the left part
+  of a tree the largest power of two that is smaller than it; the root of none is ``SHA-256()``;
+- a seal is an object of strings and whole numbers as canonical JSON (keys sorted, no white space, UTF-8 unescaped);
+  its hash is the SHA-256 of these bytes, and it names the hash of the seal before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+#: What the first seal names as the seal before it.
+NO_SEAL = "0" * 64
+#: How many bytes of a digest name a column that was touched.
+MARK_BYTES = 8
+
+
+def digest(value: bytes | str | None) -> bytes:
+    """The digest of one value."""
+    if value is None:
+        return hashlib.sha256(b"\x00").digest()
+    return hashlib.sha256(b"\x01" + (value.encode() if isinstance(value, str) else value)).digest()
+
+
+def leaf(shape: str, row_key: str, document_id: str, digests: Sequence[bytes]) -> bytes:
+    """The leaf of a row."""
+    return hashlib.sha256(f"{shape}\n{row_key}\n{document_id}\n".encode() + b"".join(digests)).digest()
+
+
+def root(leaves: Sequence[bytes]) -> bytes:
+    """The Merkle root of leaves in their order."""
+    if not leaves:
+        return hashlib.sha256(b"").digest()
+    level = [hashlib.sha256(b"\x00" + each).digest() for each in leaves]
+    while len(level) > 1:  # pairs from the left, an odd one goes up as it is: the tree of RFC 6962
+        level = _above(level)
+    return level[0]
+
+
+def path(leaves: Sequence[bytes], position: int) -> list[tuple[str, bytes]]:
+    """What leads from one leaf to the root: the neighbours, each with its side, ``L`` or ``R``."""
+    level = [hashlib.sha256(b"\x00" + each).digest() for each in leaves]
+    found: list[tuple[str, bytes]] = []
+    while len(level) > 1:
+        neighbour = position ^ 1
+        if neighbour < len(level):
+            found.append(("L" if neighbour < position else "R", level[neighbour]))
+        level = _above(level)
+        position //= 2
+    return found
+
+
+def _above(level: Sequence[bytes]) -> list[bytes]:
+    paired = [hashlib.sha256(b"\x01" + a + b).digest() for a, b in zip(level[::2], level[1::2], strict=False)]
+    return [*paired, level[-1]] if len(level) % 2 else paired
+
+
+def canonical(body: Mapping[str, object]) -> bytes:
+    """Canonical JSON of a seal."""
+    return json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def seal_hash(body: bytes) -> bytes:
+    """The hash of a seal."""
+    return hashlib.sha256(body).digest()
