@@ -8,6 +8,8 @@ PYTHON ?= python3
 PY := .venv/bin/python
 UV := .tools/bin/uv
 UV_VERSION := 0.13.9
+# Two workers: whole installations on one, everything else on the other (tests/two_workers.py). SPREAD= runs in one.
+SPREAD ?= -n 2 --dist loadscope
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,7 +47,7 @@ check: .venv/.stamp ## ruff, mypy --strict, import-linter, tidy tests
 	$(PY) -m pytest -q tests/tidy
 
 test: env ## the whole test suite
-	$(PY) -m pytest tests
+	$(PY) -m pytest tests $(SPREAD)
 
 demo: env ## play a company's claims through OA, Airflow and ledger (ONCE=1 ends after the table; KILL=all kills each process)
 	$(PY) -m tools.demo $(if $(ONCE),--once) $(if $(SEED),--seed $(SEED)) $(if $(KILL),--kill $(KILL))

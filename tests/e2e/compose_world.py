@@ -94,11 +94,21 @@ class ComposeWorld:
             self._start_server(name)
 
     def stop(self) -> None:
-        """Servers in the reverse order of their start, then the databases."""
-        for process in reversed(self.servers.values()):
-            process.stop()
+        """Servers once nobody that depends on them runs any more, then the databases."""
+        left = dict(self.servers)
+        with ThreadPoolExecutor(max(1, len(left))) as pool:
+            while left:
+                needed = {need for name in left for need in self._before(name)}
+                wave = [name for name in left if name not in needed]
+                for stopped in [pool.submit(left.pop(name).stop) for name in wave]:
+                    stopped.result()
         for database in self.databases.values():
             database.stop()
+
+    def _before(self, name: str) -> set[str]:
+        """All services that one depends on, directly or through others."""
+        needs = set(self.services[name].get("depends_on", {}))
+        return needs.union(*(self._before(need) for need in needs))
 
     # ------------------------------------------------------------------ kinds of services
 

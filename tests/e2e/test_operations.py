@@ -29,6 +29,8 @@ BURST, BURST_SECONDS = 100, 10.0
 GRACE_SECONDS = 5.0
 #: How long the quiet is watched.
 QUIET_SECONDS = 15.0
+#: Between two looks at everything: each reads the OA's lists and the whole hub, half a core when made without a rest.
+LOOK_SECONDS = 0.7
 #: A busy machine takes its time; what is promised within seconds is the quiet, not the rest.
 SETTLED_WITHIN_SECONDS = 300.0
 
@@ -51,12 +53,12 @@ def api_of(stack: Stack, user: str) -> AirflowApi:
     return AirflowApi(stack.airflow.url, user, stack.airflow.passwords()[user])
 
 
-async def until(what: str, reached: Callable[[], bool], seconds: float) -> None:
+async def until(what: str, reached: Callable[[], bool], seconds: float, *, every: float = 0.1) -> None:
     """Poll a condition."""
     end = time.monotonic() + seconds
     while not await asyncio.to_thread(reached):
         assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(every)
 
 
 def finance_times(stack: Stack) -> list[datetime]:
@@ -89,7 +91,12 @@ async def play(stack: Stack, paused: str, seed: int) -> None:
     before = len(await asyncio.to_thread(finance_times, stack))
     async with OaJournal(stack.control_url).tailed() as journal, People(stack.oa_url) as people:
         await people.approve(await people.create(company.claim()))  # the first task after a start takes seconds longer
-        await until("warm", lambda: len(finance_times(stack)) > before and settled(stack), SETTLED_WITHIN_SECONDS)
+        await until(
+            "warm",
+            lambda: len(finance_times(stack)) > before and settled(stack),
+            SETTLED_WITHIN_SECONDS,
+            every=LOOK_SECONDS,
+        )
         before += 1
         names = [await people.create(company.claim()) for _ in range(BURST)]
 
@@ -112,7 +119,7 @@ async def play(stack: Stack, paused: str, seed: int) -> None:
         await asyncio.to_thread(runs_stand_still, stack)
 
         await asyncio.to_thread(set_paused, api, paused, False)
-        await until("everything arrives by itself", lambda: settled(stack), SETTLED_WITHIN_SECONDS)
+        await until("everything arrives by itself", lambda: settled(stack), SETTLED_WITHIN_SECONDS, every=LOOK_SECONDS)
         await journal.catch_up()
         report.write_journal(stack.state / "oa.jsonl", journal.entries)
     assert len(await asyncio.to_thread(finance_times, stack)) - before == BURST
