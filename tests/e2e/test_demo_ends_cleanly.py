@@ -54,6 +54,9 @@ def demo(tmp_path: Path) -> object:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_stops_everything(demo: tuple[subprocess.Popen[str], Path], number: signal.Signals) -> None:
     process, folder = demo
+    until = time.monotonic() + 20
+    while len(left_in(folder)) <= 3 and time.monotonic() < until:  # the parts come up side by side
+        time.sleep(0.1)
     assert len(left_in(folder)) > 3
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
