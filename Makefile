@@ -52,6 +52,10 @@ test: env ## the whole test suite
 demo: env ## play a company's claims through OA, Airflow and ledger (ONCE=1 ends after the table; KILL=all kills each process)
 	$(PY) -m tools.demo $(if $(ONCE),--once) $(if $(SEED),--seed $(SEED)) $(if $(KILL),--kill $(KILL))
 
+prove: env ## kill and disturb everything, then let the checker look (DOCUMENTS, SEEDS="1 2 3", KILLS, MINUTES, CORE=1)
+	.venv/bin/finbridge prove $(if $(DOCUMENTS),--documents $(DOCUMENTS)) $(if $(KILLS),--kills $(KILLS)) \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(CORE),--core) $(foreach seed,$(SEEDS),--seed $(seed))
+
 replay-full: env ## the whole real logs in all variants (FINBRIDGE_DATA names their folder)
 	$(PY) -m tools.replay_full
 
@@ -62,4 +66,4 @@ screenshots: env ## pictures of the pages for docs/, taken by the browser tests
 bench: env ## mapping a million lines, against a plain COPY
 	.venv/bin/finbridge map --bench 1000000
 
-.PHONY: help env lock check test demo replay-full screenshots bench
+.PHONY: help env lock check test demo prove replay-full screenshots bench

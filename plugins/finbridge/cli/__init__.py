@@ -7,6 +7,7 @@ from finbridge.cli.hub_command import hub as _hub
 from finbridge.cli.map_command import map_ as _map
 from finbridge.cli.oa_command import oa as _oa
 from finbridge.cli.preview_command import preview as _preview
+from finbridge.cli.prove_command import prove as _prove
 from finbridge.cli.replay.command import replay as _replay
 from finbridge.cli.settings_command import settings as _settings
 from finbridge.cli.sim_command import sim as _sim
@@ -24,6 +25,7 @@ app.add_typer(_hub, name="hub")
 app.command("map")(_map)
 app.add_typer(_oa, name="oa")
 app.command("preview")(_preview)
+app.command("prove")(_prove)
 app.command("replay")(_replay)
 app.add_typer(_settings, name="settings")
 app.command("sim")(_sim)
