@@ -17,6 +17,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """A seal's number and hash, to be kept outside the database; ``chain`` is the hash of the chain's first seal."""
+
+    chain: str
+    number: int
+    hash: str
+
 
 #: What the first seal names as the seal before it.
 NO_SEAL = "0" * 64

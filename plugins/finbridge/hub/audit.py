@@ -15,8 +15,10 @@ from typing import Any
 
 from psycopg import Cursor, sql
 
-from finbridge.core.audit import NO_SEAL, canonical, root, seal_hash
+from finbridge.core.audit import NO_SEAL, Anchor, canonical, root, seal_hash
+from finbridge.core.errors import NeedsHuman
 from finbridge.hub.audit_tables import SHAPES, TEXT_FORM, Shape, key_values
+from finbridge.hub.audit_verify import Verification, verify
 from finbridge.hub.bulk import Columns, copy_rows
 from finbridge.hub.connections import Connections
 
@@ -26,15 +28,6 @@ _LEAVES = Columns("seal_no bigint, position int, shape text, row_key text, docum
 _SEAL = Columns("seal_no bigint, horizon bigint, body bytea, hash bytea")
 #: (row key, document id, marks, leaf) with its shape
 _Leaf = tuple[str, str, str, bytes, bytes]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Anchor:
-    """A seal's number and hash, to be kept outside the database; ``chain`` is the hash of the chain's first seal."""
-
-    chain: str
-    number: int
-    hash: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +67,9 @@ class Audit:
         """Seal what can be sealed; goes on in later calls where it takes longer than ``seconds``.
 
         Harmless when called by many at once: one of them seals.
+
+        Raises:
+            NeedsHuman: the newest seal was touched; nothing is put on top of it.
         """
         rows = seals = 0
         until = time.monotonic() + seconds
@@ -90,6 +86,10 @@ class Audit:
             rows, seals, more = rows + count, seals + made, opening
             newest, opened = Anchor(chain=chain.first, number=chain.number, hash=chain.hash), not chain.opening
         return Sealed(rows=rows, seals=seals, newest=newest, opened=opened)
+
+    def verify(self, anchors: Sequence[Anchor] = ()) -> Verification:
+        """Compare everything with the chain and with anchors; see `finbridge.hub.audit_verify`."""
+        return verify(self._connections, anchors)
 
     def keep_file(self, *, name: str, version: str, body: bytes, bound: bytes = b"") -> str:
         """Keep a mapping file once, as vouchers are made with it; returns the hash under which they name it."""
@@ -111,6 +111,12 @@ def _read_chain(cursor: Cursor) -> _Chain:
     last = cursor.fetchone()
     if last is None:
         return _Chain(0, NO_SEAL, "", 0, {}, system)
+    if seal_hash(bytes(last[2])) != bytes(last[3]):
+        raise NeedsHuman(
+            "audit_chain_broken",
+            "审计链最新封印被改动，停止封存 / the newest seal of the audit chain was touched: sealing stops",
+            f"seal {last[0]}",
+        )
     first = bytes(_one(cursor, "SELECT hash FROM hub.audit_seal ORDER BY seal_no LIMIT 1")).hex()
     return _Chain(last[0], bytes(last[3]).hex(), first, last[1], json.loads(bytes(last[2])), system)
 
