@@ -59,14 +59,15 @@ _BEGINNINGS = (
     datetime(2026, 11, 18, 15, 57, tzinfo=UTC),  # before midnight there
     datetime(2026, 11, 30, 15, 55, tzinfo=UTC),  # before midnight at the end of a month
 )
-_VERBS = ("collect", "collect", "check", "check", "deliver", "deliver", "deliver", "write_back")
+_VERBS = ("collect", "collect", "check", "deliver", "deliver", "write_back", *("what is due",) * 6)
 _WORKERS = ("w1", "w2", "w3")
 _AMOUNTS = ("100", "100", "100", "200", "200", "300", "0", BAD_AMOUNT, BAD_BY_RULE)
 _PERSONS = ("E1", "E2")
 _JUMPS = (2.0, 3.0, 5.0, 10.0, 20.0, 45.0, 70.0, 100.0, 400.0)
 _LONG_JUMPS = (1000.0, 4000.0, 90_000.0, 200_000.0, 3_456_000.0)
 _ORDINARY = ("submit_approve", "submit_approve", "submit", "approve", "pay", "request")
-_COMMON = (50, 14, 10, 8)  # verb, turns, act, jump: the rest is drawn per world
+#: How often faults of a kind of place are drawn: those of finance are the heart of the matter.
+_PLACES = {"finance.post": 45, "finance.find": 8, "hub.": 25, "oa.": 20, "judge": 2}
 
 
 def draw(seed: int, steps: int, mode: Mode) -> History:
@@ -91,10 +92,11 @@ class _Taste:
     def __init__(self, random: Random, setting: Setting, mode: Mode) -> None:
         self.random = random
         many = 8 if mode is Mode.UNLIMITED else 4
-        places = [(place, fault) for place, faults in FAULTS.items() for fault in faults]
-        self.faults = random.sample(places, random.randrange(1, many))
+        self.faults = [self._fault() for _ in range(random.randrange(1, many))]
         self.points = random.sample(list(CRASH_POINTS), random.randrange(1, 5))
         self.acts = [*_ORDINARY, *random.sample(ACTS, random.randrange(0, 5))]
+        if random.random() < 0.4:  # a world of second thoughts
+            self.acts += [random.choice(("reject", "withdraw"))] * 2
         if random.random() < 0.85:
             self.acts = [act for act in self.acts if act != "strange"]
         self.amounts = [*random.sample(_AMOUNTS, random.randrange(1, 5)), "100", "200"]
@@ -107,15 +109,22 @@ class _Taste:
             "act": 12.0,
             "jump": 8.0,
             "create": 2.0,
-            "arm": random.choice((0.0, 4.0, 10.0)),
+            "arm": random.choice((0.0, 6.0, 14.0)),
             "crash": random.choice((0.0, 3.0, 8.0)),
             "kill": random.choice((0.0, 2.0, 6.0)),
             "freeze": random.choice((0.0, 2.0, 5.0)),
             "people": 3.0 if self.people else 0.0,
+            "hasty": random.choice((0.0, 1.0, 5.0)),
+            "outage": random.choice((0.0, 0.0, 1.5)),
             "long_jump": random.choice((0.0, 0.0, 2.0)),
             "restore": random.choice((0.0, 0.0, 2.0)) if setting.unique else 0.0,
             "backup": 2.0 if setting.unique else 0.0,
         }
+
+    def _fault(self) -> tuple[str, str]:
+        kind = self.random.choices(list(_PLACES), list(_PLACES.values()))[0]
+        place = self.random.choice([place for place in FAULTS if place.startswith(kind)])
+        return place, self.random.choice(FAULTS[place])
 
     def begin(self, number: int) -> Step:
         return self._made(number, "create", (self.random.choice(self.amounts), self.random.choice(_PERSONS)))
@@ -138,6 +147,12 @@ class _Taste:
         if self.lag and self.random.random() < 0.3:
             return self._made(number, "act_late", (*args, self.random.choice((5.0, 60.0, 400.0))))
         return self._made(number, "act", args)
+
+    def _hasty(self, number: int) -> Step:
+        return self._made(number, "hasty", (self.random.randrange(6), self.random.choice(_WORKERS)))
+
+    def _outage(self, number: int) -> Step:
+        return self._made(number, "outage", (self.random.randrange(6), self.random.choice(_LONG_JUMPS)))
 
     def _jump(self, number: int) -> Step:
         return self._made(number, "jump", (self.random.choice(_JUMPS),))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from finbridge.sim.world import World
 
 _PAGE = 2
+#: Longer than any lease.
+_STALL = 75.0
 
 
 def _away(place: str) -> RetryLater:
@@ -47,6 +49,8 @@ class HubLine:
             raise RetryLater("hub_away", "台账数据库暂时不可用 / the hub's database is away", after_seconds=2.0)
         if fault == "killed_before":
             self._killed(name, "before")
+        if fault == "stalled" and process.verb == "check":
+            self._stalled()
         result = getattr(world.hub, name)(*args, **named)
         process.sending = process.sending or (name == "mark_sending" and bool(result))
         if fault == "killed_after":
@@ -61,11 +65,21 @@ class HubLine:
         self._world.kernel.kill(self._process)
         raise Killed
 
+    def _stalled(self) -> None:
+        """The process stands still for longer than its lease; the others go on, and nobody is left in mid-send."""
+        kernel = self._world.kernel
+        until = kernel.clock.seconds + _STALL
+        while kernel.clock.seconds < until or any(other.sending for other in kernel.processes.values()):
+            if not kernel.turn():
+                break
+        kernel.clock.seconds = max(kernel.clock.seconds, until)
+        self._process.check_alive()
+
     def _let_others_move(self) -> None:
         """A verb that runs in one piece waits here while others move."""
         self._process.check_alive()
         if self._process.verb == "check":
-            for _ in range(int(self._world.random.random() ** 3 * 8)):
+            for _ in range(int(self._world.random.random() ** 6 * 60)):
                 self._world.kernel.turn()
             self._process.check_alive()
 
@@ -113,6 +127,8 @@ class OfficeLine:
             fault = world.trouble.take("oa.read")
             if fault == "away":
                 raise _away("OA")
+            if fault is not None:
+                world.office.forms[name].hidden = True
             if fault == "unreadable":
                 raise NeedsHuman("wire_shape", f"document {name} has another shape")
             found[name] = None if fault == "missing" else world.office.shown(name)

@@ -29,6 +29,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "judge": ("broken_batch_rule",),
     **{f"hub.{name}": ("away", "away_after_commit", "killed_before", "killed_after") for name in _HUB_CALLS},
 }
+FAULTS["hub.save_plans"] = (*FAULTS["hub.save_plans"], "stalled")
 
 
 class Trouble:

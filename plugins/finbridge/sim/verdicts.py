@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 #: What people are told about a log; it keeps no voucher back.
 _ABOUT_THE_LOG = ("paid_", "payment_", "_after_", "order_unclear")
+_UNREAD = frozenset({"wire_shape", "document_gone", "oa_cannot_read"})
 
 
 def final(world: World) -> Iterator[BrokenPromise]:
@@ -46,6 +47,8 @@ class _Case:
     def look(self) -> Iterator[BrokenPromise]:
         if self.row is None:
             yield self._broken("lost", "the hub never heard of it")
+            return
+        if self._never_read_again():
             return
         shown = json.loads(self.row.versions[self.row.content]).get("main", {}).get("hdje")
         if shown != self.form.amount:
@@ -76,14 +79,16 @@ class _Case:
                 yield self._broken("wrong", f"{entry.number} has {entry.amount}, the form {self.form.amount}")
         elif entry.on not in {row.local_at.date() for row in self.called.approvals} and not self._excused():
             yield self._broken("wrong", f"{entry.number} is dated {entry.on}, approved on {self.called.day}")
-        elif not entry.parked and not self._excused():
+        elif entry.parked and not self._excused():
+            yield self._broken("wrong", f"{entry.number} is parked, and nobody was told")
+        elif not self._excused():
             yield from self._form_shows(entry)
 
     def _form_shows(self, entry: Entry) -> Iterator[BrokenPromise]:
         told = self.form.columns.get("pzh") == entry.number
         if not told and "write_back_not_possible" not in self.holds:
             yield self._broken("lost write-back", f"{entry.number} is not on the form at {self.form.node}")
-        elif not told and self.form.node == office.POSTING:
+        elif not told and self.form.node == office.POSTING and not self.form.hidden:
             yield self._broken(
                 "lost write-back", f"{entry.number} is not on the form, though it stands at {self.form.node}"
             )
@@ -110,6 +115,10 @@ class _Case:
         """Facts after which the promise leaves a document to people or to reconciliation: its limits."""
         by_hand = any(entry.by == "hand" and entry.reverses is not None for entry in self.entries)
         return by_hand or self._strange() or self.form.name in self.world.forgotten
+
+    def _never_read_again(self) -> bool:
+        """Held because it could not be read; the list reaches back to its last change no more. A limit, and named."""
+        return self.form.hidden and bool(self.holds & _UNREAD) and self.row is not None and not self.row.settled
 
     def _excused(self) -> bool:
         """A hold that keeps vouchers back, for a cause that stands in the journals."""

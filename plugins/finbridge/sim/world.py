@@ -6,13 +6,14 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from random import Random
 from typing import Any, cast
 
 from finbridge.core.crashpoints import watched
 from finbridge.core.errors import FinbridgeError, GiveUp
 from finbridge.core.lifecycle import VoucherState
-from finbridge.core.ports import Hub
+from finbridge.core.ports import Hub, Stage
 from finbridge.flows import check, collect, deliver, write_back
 from finbridge.sim import mapping
 from finbridge.sim.books import Books, ConnectorBug
@@ -20,7 +21,7 @@ from finbridge.sim.history import History, Step
 from finbridge.sim.kernel import Kernel, Killed, Process, VirtualClock
 from finbridge.sim.lines import BooksLine, HubLine, OfficeLine
 from finbridge.sim.memory_hub import MemoryHub
-from finbridge.sim.memory_rows import Store
+from finbridge.sim.memory_rows import DocumentRow, Store
 from finbridge.sim.office import Office
 from finbridge.sim.oracle import BrokenPromise, Oracle
 from finbridge.sim.trouble import Trouble
@@ -29,6 +30,7 @@ from finbridge.sim.verdicts import final
 _MOST_DOCUMENTS = 5
 _MOST_SWEEPS = 150
 _VERBS = ("collect", "check", "deliver", "write_back")
+_VERB_OF = {Stage.PLAN: "check", Stage.DELIVER: "deliver", Stage.WRITE_BACK: "write_back"}
 _EXPECTED_ENDS = frozenset({"ledger_credentials", "broken_batch_rule"})
 #: Longer than this, a jump of time would freeze a process between its mark and its send beyond the promise's limits.
 _SHORT_JUMP = 5.0
@@ -54,6 +56,7 @@ class World:
         self.broken: list[BrokenPromise] = []
         self.restored = False
         self._patience = 0.0
+        self._acts_seen = 0
         self._backup: tuple[Store, dict[str, int], int] | None = None
         self._forgotten: dict[str, int] = {}  # forms whose vouchers a restore forgot -> their acts at the backup
 
@@ -84,15 +87,14 @@ class World:
             with watched(self._passed):
                 yield
         finally:
-            for process in list(self.kernel.processes.values()):
-                self.kernel.kill(process)
+            self._kill_all()
             logger.disabled = silent
 
     def take(self, step: Step) -> None:
         """Let one step happen, and everybody move a little."""
         self.random.seed(step.seed)
         getattr(self, f"_do_{step.kind}")(*step.args)
-        for _ in range(int(self.random.random() * 10)):
+        for _ in range(int(self.random.random() * 16)):
             self.kernel.turn()
 
     def _passed(self, point: str) -> None:
@@ -119,8 +121,12 @@ class World:
     # ------------------------------------------------------------ workers
 
     def _do_verb(self, worker: str, verb: str) -> None:
-        if worker not in self.kernel.processes:
-            self.kernel.start(worker, verb, self._run)
+        if worker in self.kernel.processes:
+            return
+        due = sorted(self.hub.due(mapping.FLOW.flow_id))
+        if verb == "what is due":  # as a watcher would
+            verb = _VERB_OF[due[int(self.random.random() * len(due))]] if due else "collect"
+        self.kernel.start(worker, verb, self._run)
 
     def _run(self, process: Process) -> Coroutine[Any, Any, Any]:
         hub = cast("Hub", HubLine(self, process))
@@ -166,6 +172,23 @@ class World:
         if names:
             self.office.act_late(names[form % len(names)], act, amount, lag)
 
+    def _do_hasty(self, form: int, worker: str) -> None:
+        """Two changes of one form, as close as the collector between them allows."""
+        self._do_act(form, "edit_silent", "100")
+        self._do_verb(worker, "collect")
+        self._do_turns(16)
+        self._do_act(form, "edit_silent", "300")
+
+    def _do_outage(self, form: int, seconds: float) -> None:
+        """Nobody works while people go on; the first collector afterwards dies over what it finds."""
+        self._kill_all()
+        self._do_act(form, "submit_approve" if self.random.random() < 0.5 else "withdraw", "100")
+        self._do_create("200", "E1")
+        self._do_jump(seconds)
+        self._do_verb("w1", "collect")
+        self._do_turns(int(self.random.random() * 16))
+        self._do_kill("w1")
+
     def _do_arm(self, place: str, fault: str) -> None:
         self.trouble.arm(place, fault)
 
@@ -176,6 +199,10 @@ class World:
         process = self.kernel.processes.get(worker)
         if process is not None:
             self.trouble.crashes[f"at an await of {process.verb}"] += 1
+            self.kernel.kill(process)
+
+    def _kill_all(self) -> None:
+        for process in list(self.kernel.processes.values()):
             self.kernel.kill(process)
 
     def _do_freeze(self, worker: str, seconds: float) -> None:
@@ -224,8 +251,7 @@ class World:
     def _do_restore(self) -> None:
         if self._backup is None or not self.books.unique:
             return
-        for process in list(self.kernel.processes.values()):
-            self.kernel.kill(process)
+        self._kill_all()
         store, acts, received = self._backup
         for voucher in self.books.received[received:]:
             name = voucher.identity.document_id
@@ -258,12 +284,20 @@ class World:
         open_ones = {d.document_id: str(d.stage) for d in self.hub.store_.documents.values() if d.stage is not None}
         self.broken.append(BrokenPromise("everything settles", "-", f"after {_MOST_SWEEPS} sweeps: {open_ones}"))
 
+    def _still_listed(self, document: DocumentRow) -> bool:
+        """Whether the next collect's list reaches back to it."""
+        through = self.hub.store_.watermarks.get(mapping.FLOW.flow_id)
+        since = through.date() - timedelta(days=mapping.FLOW.overlap_days) if through is not None else None
+        return since is None or document.stamp[:10] >= since.isoformat()
+
     def _next_look(self) -> float | None:
         """Seconds to the next sweep; None: nothing will move any more."""
         now = self.clock.now()
-        times = [0.0] if not (self.office.quiet and self.books.quiet) else []
+        moving = not (self.office.quiet and self.books.quiet) or self.office.acts != self._acts_seen
+        self._acts_seen = self.office.acts
+        times = [0.0] if moving else []
         for document in self.hub.store_.documents.values():
-            if not document.settled:
+            if not document.settled and self._still_listed(document):
                 times.append(0.0)
             if document.stage is None or document.due_at is None:
                 continue
@@ -272,5 +306,5 @@ class World:
             if not stands:
                 times.append((document.due_at - now).total_seconds())
         if self.clock.seconds < self._patience:
-            times.append(0.0)
+            times.append(self._patience - self.clock.seconds)
         return max(3.0, min(times)) if times else None
