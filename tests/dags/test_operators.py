@@ -141,6 +141,7 @@ class FakeHub:
         self.unexplained = unexplained
         self.closed: dict[str, Any] = {}
         self.alarms = SimpleNamespace(companies_of=lambda flow_id, ids: {"1000": len(ids)})
+        self.audit = SimpleNamespace(seal=lambda **_: SimpleNamespace(newest=None))
 
     def account(self, flow_id: str) -> Account:
         return Account(

@@ -2,6 +2,7 @@
 
 import typer
 
+from finbridge.cli.audit_command import audit as _audit
 from finbridge.cli.codes_command import codes as _codes
 from finbridge.cli.hub_command import hub as _hub
 from finbridge.cli.map_command import map_ as _map
@@ -20,6 +21,7 @@ def _finbridge() -> None:
     """OA 与财务系统集成 / Approved OA documents become posted vouchers, and their numbers come back."""
 
 
+app.add_typer(_audit, name="audit")
 app.add_typer(_codes, name="codes")
 app.add_typer(_hub, name="hub")
 app.command("map")(_map)

@@ -28,6 +28,22 @@ class Anchor:
     number: int
     hash: str
 
+    def __str__(self) -> str:
+        """``number:hash:chain``: as it is logged, written to a file and read again."""
+        return f"{self.number}:{self.hash}:{self.chain}"
+
+    @classmethod
+    def read(cls, text: str) -> Anchor:
+        """An anchor as text.
+
+        Raises:
+            ValueError: it is none.
+        """
+        number, found, chain = text.strip().split(":")
+        if {len(found), len(chain)} != {64}:
+            raise ValueError(text)
+        return cls(chain=chain, number=int(number), hash=found)
+
 
 #: What the first seal names as the seal before it.
 NO_SEAL = "0" * 64

@@ -50,6 +50,7 @@ class _Chain:
     horizon: int
     body: dict[str, Any]
     system: str
+    age: float = 0.0  # seconds since the newest seal
 
     @property
     def opening(self) -> bool:
@@ -63,10 +64,13 @@ class Audit:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    def seal(self, *, seconds: float = 60.0) -> Sealed:
+    def seal(self, *, seconds: float = 60.0, every_seconds: float = 0.0) -> Sealed:
         """Seal what can be sealed; goes on in later calls where it takes longer than ``seconds``.
 
         Harmless when called by many at once: one of them seals.
+
+        Args:
+            every_seconds: does nothing where the newest seal is younger, so that many short runs make few seals.
 
         Raises:
             NeedsHuman: the newest seal was touched; nothing is put on top of it.
@@ -82,6 +86,9 @@ class Audit:
                 cursor.execute(TEXT_FORM)
                 chain = _read_chain(cursor)
                 opening = chain.opening
+                if not opening and chain.age < every_seconds:
+                    newest = Anchor(chain=chain.first, number=chain.number, hash=chain.hash)
+                    break
                 count, made = _seal_older(cursor, chain) if opening else _seal_new(cursor, chain)
             rows, seals, more = rows + count, seals + made, opening
             newest, opened = Anchor(chain=chain.first, number=chain.number, hash=chain.hash), not chain.opening
@@ -118,7 +125,10 @@ def _read_chain(cursor: Cursor) -> _Chain:
             f"seal {last[0]}",
         )
     first = bytes(_one(cursor, "SELECT hash FROM hub.audit_seal ORDER BY seal_no LIMIT 1")).hex()
-    return _Chain(last[0], bytes(last[3]).hex(), first, last[1], json.loads(bytes(last[2])), system)
+    body = json.loads(bytes(last[2]))
+    cursor.execute("SELECT extract(epoch FROM clock_timestamp() - %s::timestamptz)::float8", [body["sealed_at"]])
+    (age,) = cursor.fetchone() or (0.0,)
+    return _Chain(last[0], bytes(last[3]).hex(), first, last[1], body, system, age)
 
 
 def _one(cursor: Cursor, statement: Any) -> Any:

@@ -53,6 +53,8 @@ class Compiled:
     key_parts: Mapping[str, frozenset[int]]  # by code table
     main_columns: frozenset[str]
     detail_columns: Mapping[str, frozenset[str]]
+    file: bytes = b""
+    bound: bytes = b""  # see `MappingSpec`
 
 
 def compile_mapping(path: Path, *, frames: bool = True) -> Compiled:
@@ -100,6 +102,8 @@ def compile_mapping(path: Path, *, frames: bool = True) -> Compiled:
         key_parts=_key_parts(spec),
         main_columns=frozenset(spec.main.columns),
         detail_columns={section.table: frozenset(section.columns) for section in spec.details},
+        file=spec.file.raw,
+        bound=spec.bound,
     )
 
 

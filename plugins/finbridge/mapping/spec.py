@@ -133,6 +133,7 @@ class MappingSpec:
     frame_lines_of: str | None
     frame_lines: Mapping[str, Reference]
     file: YamlFile
+    bound: bytes  # what labels were bound to, canonical; with the file's bytes it gives the stamp's hash
 
 
 def read_mapping(path: Path) -> MappingSpec:
@@ -156,7 +157,9 @@ def read_mapping(path: Path) -> MappingSpec:
     frames = data.get("frames", {})
     lines = frames.get("lines", {})
     return MappingSpec(
-        stamp=MappingStamp(mapping_id=data["mapping"], version=data["version"], sha256=_identity(file.raw, bound)),
+        stamp=MappingStamp(
+            mapping_id=data["mapping"], version=data["version"], sha256=_identity(file.raw, _canonical(bound))
+        ),
         main=main,
         details=details,
         checks=tuple(_check(part, ("checks", i)) for i, part in enumerate(data.get("checks", []))),
@@ -165,13 +168,17 @@ def read_mapping(path: Path) -> MappingSpec:
         frame_lines_of=lines.get("from"),
         frame_lines=lines.get("columns", {}),
         file=file,
+        bound=_canonical(bound),
     )
 
 
-def _identity(raw: bytes, bound: Mapping[str, str]) -> str:
+def _canonical(bound: Mapping[str, str]) -> bytes:
+    return json.dumps(bound, ensure_ascii=False, sort_keys=True).encode() if bound else b""
+
+
+def _identity(raw: bytes, bound: bytes) -> str:
     """SHA-256 of the file and, where columns were bound by label, of what they were bound to."""
-    resolved = json.dumps(bound, ensure_ascii=False, sort_keys=True).encode() if bound else b""
-    return hashlib.sha256(raw + resolved).hexdigest()
+    return hashlib.sha256(raw + bound).hexdigest()
 
 
 def _section(name: str, part: Mapping[str, Any], derived: Mapping[str, Any], where: Where) -> Section:

@@ -14,6 +14,8 @@ from finbridge.systems.pausing import NOTE_KEY
 from finbridge.tasks.run_note import summary
 
 MAX_NAMED = 100
+#: Runs end every few seconds on a busy day; the newest rows wait so long for their seal.
+SEAL_EVERY_SECONDS = 60.0
 
 
 class CheckOperator(FlowOperator):
@@ -28,7 +30,9 @@ class CheckOperator(FlowOperator):
     def work(self, flow: OpenFlow) -> dict[str, int]:
         """Check everything that is due; results are stored in the hub."""
         from finbridge.flows import check
+        from finbridge.flows.audit import keep_mapping
 
+        keep_mapping(flow.hub.audit, flow.flow.mapping, flow.translator)
         return check(
             flow=flow.flow,
             hub=flow.hub,
@@ -63,12 +67,20 @@ class AccountOperator(FlowOperator):
             self.log.error(unexplained(report.unexplained_ids, ti.log_url))
         counts = {name: ti.xcom_pull(task_ids=name) or {} for name in self.noted} | {self.task_id: report.as_note()}
         ti.xcom_push(key=NOTE_KEY, value=summary(counts))
-        flow.hub.close_run(flow.run_id, flat(counts))
+        self.log.info("%s", close(flow, counts))
         if not report.green:
             text = unexplained(report.unexplained_ids, ti.log_url)
             companies = tuple(flow.hub.alarms.companies_of(self.flow_id, report.unexplained_ids))
             raise AirflowFailException(text) from NeedsHuman("unexplained", text, companies=companies)
         return report.as_note()
+
+
+def close(flow: OpenFlow, counts: Mapping[str, Mapping[str, int]]) -> str:
+    """Keep the run's counts and seal what it left; what the log says of the seal."""
+    from finbridge.flows.audit import anchors_file, seal
+
+    flow.hub.close_run(flow.run_id, flat(counts))
+    return seal(flow.hub.audit, anchors_file(), every_seconds=SEAL_EVERY_SECONDS)
 
 
 def flat(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
