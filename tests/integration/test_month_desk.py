@@ -53,6 +53,7 @@ def _any_sets(
                 {"kind": ""},
                 {"document_id": "another"},
                 {"taken_back": "记-9"},
+                {"taken_back": "记-9", "undone": True},
                 {"taken_back": "记-9", "period": OTHER, "listed": False},
                 {"content": "x"},
             ]

@@ -20,7 +20,7 @@ from finbridge.cli.stack.ledger import LedgerServer
 from finbridge.core.documents import DocumentRef
 from finbridge.core.errors import GiveUp
 from finbridge.core.ids import VoucherIdentity, VoucherKind
-from finbridge.core.outcomes import Locked, Outcome
+from finbridge.core.outcomes import Locked, Outcome, Unknown
 from finbridge.core.ports import Judge, Problem
 from finbridge.core.vouchers import Side, Voucher, VoucherLine
 from finbridge.flows import month as month_flow
@@ -234,6 +234,52 @@ def _numbers(world: MonthWorld, *moves: int) -> list[tuple[int, str]]:
             "SELECT id, number FROM account_move WHERE id = ANY(%s)", [list(moves)]
         ).fetchall()
         return found
+
+
+def test_an_extra_voucher_is_explained_once_an_accountant_cancelled_it(world: MonthWorld) -> None:
+    """Tryton deletes no posted move: both stay, and so does the difference, with its reason."""
+    extra = stray()
+    asyncio.run(world.post(extra))
+    report = asyncio.run(world.reconcile(MONTH))
+    assert (report.green, named(report)) == (False, {"extra": extra.key})
+    made = Accountant(world.ledger_server, MONTH.company).cancel(("external_ref", "=", extra.key))
+    ((_, number),) = _numbers(world, made)
+    report, moved = world.run()
+    assert (report.green, named(report), moved["sent"]) == (True, {}, 0)
+    rows = world.hub.months.differences(report.month_run_id, limit=10_000)
+    ((key, detail),) = [(row["key"], row["detail"]) for row in rows if row["what"] == "extra_reversed"]
+    assert key == extra.key and number in detail
+
+
+class Silent:
+    """A finance system that gives no answer that can be trusted to what is posted."""
+
+    def __init__(self, ledger: Any) -> None:
+        self._ledger = ledger
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    async def post(self, vouchers: list[Voucher]) -> list[Outcome]:
+        return [Unknown("cut") for _ in vouchers]
+
+
+def test_a_voucher_in_doubt_keeps_the_month_red_until_finance_was_asked(
+    world: MonthWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(connect: Any = world.connect) -> tuple[Any, Any]:
+        source, ledger = connect()
+        return source, Silent(ledger)
+
+    (late,) = world.impose([item_of("silent", 1)])
+    with monkeypatch.context() as away:
+        away.setattr(month_flow, "PATIENCE_SECONDS", 0.0)
+        away.setattr(world, "connect", silent)
+        report, _ = world.run()
+    assert world.rows(f"SELECT state FROM hub.voucher WHERE document_id = '{late}'") == [("unknown",)]
+    assert (report.green, named(report)) == (False, {"in_doubt": world.items[late]["main"]["djbh"]})
+    report, moved = world.run()
+    assert (report.green, moved["sent"], named(report)) == (True, 1, {})
 
 
 class Busy:

@@ -98,10 +98,12 @@ class What(StrEnum):
     REVERSED = "reversed_in_finance"  # by people, not through a reversal of ours
     SUMS = "sums"
     UNSENT = "unsent"  # due, and finance did not take it or nobody sent it yet
+    IN_DOUBT = "in_doubt"  # sent, no answer stored, and finance does not show it
     AMOUNT_UNREAD = "amount_unread"  # the form's total was never read: nothing to compare the voucher with
     HELD = "held"
     WAITING_PERIOD = "waiting_period"
-    UNKNOWN = "unknown"
+    EXTRA_REVERSED = "extra_reversed"  # extra, and people took it back in finance
+    UNKNOWN = "unknown"  # finance shows it, the register is about to learn it
     DUE = "due"
     ZERO = "zero"
     IN_APPROVAL = "in_approval"
@@ -109,7 +111,10 @@ class What(StrEnum):
 
 
 UNEXPLAINED = frozenset(
-    {What.MISSING, What.EXTRA, What.ALTERED, What.REVERSED, What.SUMS, What.UNSENT, What.AMOUNT_UNREAD}
+    {
+        *(What.MISSING, What.EXTRA, What.ALTERED, What.REVERSED, What.SUMS),
+        *(What.UNSENT, What.IN_DOUBT, What.AMOUNT_UNREAD),
+    }
 )
 
 
@@ -163,7 +168,7 @@ class InFinance:
     """A voucher as finance shows it. ``listed``: in the compared period; else it stands in another one.
 
     ``lines``: all that the lines show, empty where finance shows less than the register holds; ``taken_back``: by
-    which numbers people reversed it in finance, in words.
+    which numbers people reversed it in finance, in words; ``undone``: one of these is posted.
     """
 
     key: str
@@ -178,6 +183,7 @@ class InFinance:
     listed: bool
     lines: str = ""
     taken_back: str = ""
+    undone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

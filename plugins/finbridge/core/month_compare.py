@@ -1,7 +1,7 @@
 """The comparison of a month: one key on three sides in, at most one difference out. Pure.
 
-Missing, extra and altered vouchers, and those that people reversed in finance, are unexplained; what is held, waits or
-is on its way is explained by its reason.
+Missing, extra and altered vouchers, those in doubt and those that people reversed in finance are unexplained; what is
+held, waits or is on its way is explained by its reason.
 ``oa - finance`` is exactly the sum of the differences, by count and amount: `Tally` proves it for each run.
 """
 
@@ -76,6 +76,8 @@ def _not_in_finance(triple: Triple) -> Difference | None:
     if state in HELD_BY_FINANCE:
         text = "台账记为已过账，财务查无此凭证 / posted in the register, not there in finance"
         return _difference(triple, What.MISSING, text)
+    if triple.registered is not None and state in IN_DOUBT:
+        return _in_doubt(triple, triple.registered)
     if triple.called is None:
         return None
     what, detail = _reason(triple, triple.called, state)
@@ -86,8 +88,6 @@ def _reason(triple: Triple, called: Called, state: VoucherState | None) -> tuple
     """Why a voucher that is called for is not in finance."""
     standing = triple.standing
     holds = ", ".join(standing.holds)
-    if state in IN_DOUBT:
-        return What.UNKNOWN, "已发送，等待财务答复 / sent, finance is asked what it holds"
     if state is VoucherState.WAITING_PERIOD or (standing.waits and state is VoucherState.READY):
         return What.WAITING_PERIOD, "会计期间未开放 / the accounting period is not open"
     if state in NAMED_LISTS or standing.holds:
@@ -95,6 +95,28 @@ def _reason(triple: Triple, called: Called, state: VoucherState | None) -> tuple
     if called.kind.value in standing.empty:
         return What.ZERO, "按规则不生成凭证 / gives no voucher by rule, as for 0.00"
     return _without_reason(standing)
+
+
+def _in_doubt(triple: Triple, registered: InRegister) -> Difference:
+    """Sent, and no answer is stored: whether anything calls for it or not, nobody knows whether finance holds it."""
+    if registered.new:
+        return _difference(triple, What.DUE, "核对期间到达 / arrived during the comparison")
+    return _difference(
+        triple,
+        What.IN_DOUBT,
+        "已发送，结果未知：不知财务是否已入账；财务恢复答复后重新触发月结，将按凭证键向财务查询 / "
+        "sent, outcome unknown: nobody knows whether finance holds it; once finance answers, trigger the month again: "
+        "it asks finance by key",
+    )
+
+
+def _extra(triple: Triple, detail: str) -> Difference:
+    """Nobody's voucher in finance; once people posted a reversal of it there, both stand for good and that is why."""
+    found = triple.found
+    if triple.called is None and found is not None and found.undone:
+        words = f"多出，已被财务红冲 / extra, reversed in finance: {found.taken_back}"
+        return _difference(triple, What.EXTRA_REVERSED, words)
+    return _difference(triple, What.EXTRA, detail)
 
 
 def _without_reason(standing: Standing) -> tuple[What, str]:
@@ -111,10 +133,10 @@ def _unknown_to_register(triple: Triple, *, listed: bool) -> Difference | None:
     if triple.called is None and not listed:
         return None  # of another period, which names it
     if triple.called is None:
-        return _difference(triple, What.EXTRA, "财务有凭证，OA 无来源单据 / in finance, and no document calls for it")
+        return _extra(triple, "财务有凭证，OA 无来源单据 / in finance, and no document calls for it")
     if triple.standing.due:
         return _difference(triple, What.UNKNOWN, "财务已有，台账待确认 / in finance, the register is about to learn it")
-    return _difference(triple, What.EXTRA, "财务已有，台账没有 / in finance, and unknown to the register")
+    return _extra(triple, "财务已有，台账没有 / in finance, and unknown to the register")
 
 
 def _in_finance(triple: Triple, registered: InRegister, found: InFinance, period: str) -> Difference | None:
@@ -123,14 +145,14 @@ def _in_finance(triple: Triple, registered: InRegister, found: InFinance, period
         return None  # of another period, which compares it
     if registered.state in HELD_BY_FINANCE:
         return _in_the_books(triple, registered, found, registered.period if elsewhere else period)
+    if registered.state in IN_DOUBT and not found.posted:
+        return _in_doubt(triple, registered)  # a draft is not in the books
     if registered.state in IN_DOUBT:
         return _difference(triple, What.UNKNOWN, "财务已有，台账待确认 / in finance, the register is about to learn it")
     if registered.state is VoucherState.NEEDS_HUMAN:
         return _difference(triple, What.HELD, ", ".join(triple.standing.holds) or str(registered.state))
-    return _difference(
-        triple,
-        What.EXTRA,
-        f"财务有凭证，台账状态为 {registered.state} / in finance, though the register says {registered.state}",
+    return _extra(
+        triple, f"财务有凭证，台账状态为 {registered.state} / in finance, though the register says {registered.state}"
     )
 
 
@@ -145,8 +167,13 @@ def _in_the_books(triple: Triple, registered: InRegister, found: InFinance, peri
 
 
 def _taken_back(triple: Triple, registered: InRegister, found: InFinance, changes: list[str]) -> Difference:
-    """People reversed it in finance themselves: unexplained, unless the OA took it back as well and a list says so."""
+    """People reversed it in finance themselves: unexplained, unless the OA took it back as well and a list says so, or
+    nothing calls for it in its own month.
+    """
     words = f"被财务红冲 / reversed in finance: {found.taken_back}"
+    wanted = triple.called is not None or changes or registered.new or not found.listed
+    if found.undone and not wanted:
+        return _extra(triple, words)
     if triple.standing.holds and registered.state is VoucherState.REVERSING:
         return _difference(triple, What.HELD, f"{', '.join(triple.standing.holds)} | {words}")
     return _difference(triple, What.REVERSED, " | ".join([words, *changes]))

@@ -199,6 +199,7 @@ def _in_finance(entry: LedgerEntry, period: str) -> InFinance:
         listed=own == period,
         lines=entry.lines,
         taken_back=", ".join(map(_in_words, entry.taken_back)),
+        undone=any(one.posted for one in entry.taken_back),
     )
 
 

@@ -15,7 +15,7 @@ from psycopg import Connection, Cursor, sql
 from psycopg.rows import dict_row
 
 from finbridge.core.ids import VoucherKind
-from finbridge.core.lifecycle import VoucherState
+from finbridge.core.lifecycle import IN_DOUBT, VoucherState
 from finbridge.core.month import (
     HELD_BY_FINANCE,
     Called,
@@ -35,13 +35,14 @@ _CALLED = Columns(
 )
 _FOUND = Columns(
     "key text, number text, kind text, period text, currency text, debit_minor bigint, content text, posted boolean, "
-    "document_id text, listed boolean, lines text, taken_back text"
+    "document_id text, listed boolean, lines text, taken_back text, undone boolean"
 )
 _TABLES = {"month_called": _CALLED, "month_found": _FOUND}
 _DROP = "DROP TABLE IF EXISTS pg_temp.month_called, pg_temp.month_found, pg_temp.month_unequal"
+#: Finance holds these, or may.
 _OF_PERIOD = sql.SQL("""
 SELECT key FROM hub.voucher
-WHERE flow_id = %(flow)s AND company = %(company)s AND period = %(period)s AND state = ANY(%(held)s)
+WHERE flow_id = %(flow)s AND company = %(company)s AND period = %(period)s AND state = ANY(%(sent)s)
 """)
 _TO_FIND = sql.SQL("""
 SELECT key FROM (SELECT key FROM pg_temp.month_called WHERE right(key, 1) <> %(again)s UNION {}) wanted
@@ -63,6 +64,7 @@ SELECT w.key, c.document_id AS c_document_id, c.business_number AS c_business_nu
        f.number AS f_number, f.kind AS f_kind, f.period AS f_period, f.currency AS f_currency,
        f.debit_minor AS f_debit_minor, f.content AS f_content, f.posted AS f_posted, f.document_id AS f_document_id,
        f.listed AS f_listed, f.lines AS f_lines, f.taken_back AS f_taken_back,
+       f.undone AS f_undone,
        coalesce(d.stage IN ('plan', 'deliver') OR d.revision <> d.planned_revision OR d.changed_at >= %(started)s,
                 false) AS due,
        coalesce(d.changed_at >= %(started)s, false) AS arrived,
@@ -112,6 +114,7 @@ class MonthDesk:
             "period": period,
             "started": started_at,
             "held": [state.value for state in HELD_BY_FINANCE],
+            "sent": [state.value for state in HELD_BY_FINANCE | IN_DOUBT],
             "again": AGAIN,
         }
         connection.execute(_DROP)
@@ -144,7 +147,7 @@ class MonthDesk:
         rows = {
             f.key: (
                 *(f.key, f.number, f.kind, f.period, f.currency, f.debit_minor, f.content, f.posted),
-                *(f.document_id, f.listed, f.lines, f.taken_back),
+                *(f.document_id, f.listed, f.lines, f.taken_back, f.undone),
             )
             for f in found
         }
@@ -266,4 +269,5 @@ def _found(row: Mapping[str, Any]) -> InFinance | None:
         listed=row["f_listed"],
         lines=row["f_lines"],
         taken_back=row["f_taken_back"],
+        undone=row["f_undone"],
     )

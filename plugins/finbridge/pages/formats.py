@@ -22,6 +22,7 @@ _TONES = {
     "reversed_in_finance": "bad",
     "unsent": "bad",
     "amount_unread": "bad",
+    "in_doubt": "bad",
     **dict.fromkeys(("would_post", "PAID", "live"), "good"),
     **dict.fromkeys(("would_reverse", "PAYMENT_REQUESTED", "IN_APPROVAL", "open"), "wait"),
 }

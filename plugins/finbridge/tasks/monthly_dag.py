@@ -157,7 +157,7 @@ def _doc(flow: Flow) -> str:
 （或次月 {day} 日 {hour} 时截止）
 → collect_month 从本月第一天列到今天，只读未知的单据 → check_month 质检 → deliver_month 过账 → write_back_month 回写 →
 payment_status 付款状态写回 → reconcile 按集合、张数、金额核对两边。红色：reconcile 的日志开头逐条列出无法解释的差异
-（缺失 missing、多出 extra、被改动 altered、被财务红冲 reversed_in_finance），
+（缺失 missing、多出 extra、被改动 altered、被财务红冲 reversed_in_finance、结果存疑 in_doubt），
 链接指向明细页；挂起、待开账、审批中等是有原因的差异，不会变红。
 再次运行不会改变任何数据。
 
@@ -165,7 +165,7 @@ payment_status 付款状态写回 → reconcile 按集合、张数、金额核�
 {nodes} (or until day {day}, {hour}:00 of the following month) → collect_month lists from the month's first day to today
 and reads only what is not known → check_month → deliver_month → write_back_month → payment_status → reconcile compares
 both sides by set, count and sum. Red: the log of reconcile begins with what is unexplained (missing, extra, altered,
-reversed_in_finance) and links to the page.
+reversed_in_finance, in_doubt) and links to the page.
 Held, waiting period, in approval: differences with a reason, never red. A second run changes
 nothing.
 
