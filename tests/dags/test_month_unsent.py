@@ -24,10 +24,10 @@ def test_unsent_vouchers_use_airflows_tries(
 ) -> None:
     from finbridge.tasks import month_operators
 
-    async def delivered(*_: object) -> dict[str, int]:
+    async def delivered(*_: object, **__: object) -> dict[str, int]:
         return note
 
-    monkeypatch.setattr(month_operators, "_deliver", delivered)
+    monkeypatch.setattr(month_operators, "delivered", delivered)
     task = month_operators.DeliverMonthOperator(task_id="deliver_month", flow_id="f", company="1000", period="2026-06")
     flow: Any = SimpleNamespace(context={"ti": SimpleNamespace(try_number=try_number, max_tries=2)})
     if not again:

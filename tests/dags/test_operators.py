@@ -164,8 +164,8 @@ def account_task(monkeypatch: pytest.MonkeyPatch, hub: FakeHub) -> tuple[Any, Fa
     ti = FakeTi()
 
     @contextmanager
-    def opened(flow_id: str, hub_conn_id: str, context: Any, *, asked_by: str | None) -> Any:
-        assert (flow_id, hub_conn_id, asked_by) == (FLOW_ID, "hub_default", None)
+    def opened(flow_id: str, hub_conn_id: str, context: Any, *, asked_by: str | None, month: object) -> Any:
+        assert (flow_id, hub_conn_id, asked_by, month) == (FLOW_ID, "hub_default", None, None)
         yield operators.OpenFlow(flow=flow, hub=hub, worker="w", context=context)  # type: ignore[arg-type]  # a fake hub
 
     monkeypatch.setattr(operators, "opened", opened)

@@ -15,15 +15,9 @@ from finbridge.core.month import Month
 from finbridge.core.outcomes import Accepted
 from finbridge.core.ports import Judge
 from finbridge.core.vouchers import Voucher
+from finbridge.flows import check, write_back
 from finbridge.flows.config import load_flow
-from finbridge.flows.month import (
-    MonthReport,
-    check_month,
-    collect_month,
-    deliver_month,
-    reconcile,
-    write_back_month,
-)
+from finbridge.flows.month import MonthReport, collect_month, deliver_month, reconcile
 from finbridge.hub import PostgresHub, open_hub
 from finbridge.mapping import load_translator, read_code_files
 from finbridge.systems import adapter_of
@@ -126,13 +120,15 @@ class MonthWorld:
         flow, hub, translator = self.flow, self.hub, self.translator
         try:
             collected = await collect_month(flow=flow, hub=hub, source=source, translator=translator, period=PERIOD)
-            checked = check_month(
-                flow=flow, hub=hub, translator=translator, judge=self.judge, worker="m", run_id="r", month=MONTH
+            only = hub.months.due_ids(flow.flow_id, MONTH.company, MONTH.period)
+            checked = check(
+                flow=flow, hub=hub, translator=translator, judge=self.judge, worker="m", run_id="r", only=only
             )
             delivered = await deliver_month(
                 flow=flow, hub=hub, source=source, ledger=ledger, translator=translator, worker="m", month=MONTH
             )
-            written = await write_back_month(flow=flow, hub=hub, source=source, worker="m", month=MONTH)
+            only = hub.months.due_ids(flow.flow_id, MONTH.company, MONTH.period)
+            written = await write_back(flow=flow, hub=hub, source=source, worker="m", only=only)
             report = await reconcile(flow=flow, hub=hub, ledger=ledger, month=MONTH, run_id="r")
         finally:
             await source.close()

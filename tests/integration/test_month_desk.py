@@ -15,7 +15,6 @@ from finbridge.core.lifecycle import VoucherState
 from finbridge.core.month import Called, Difference, InFinance, InRegister, SideSum, Standing, What
 from finbridge.core.month_compare import compare, judge, unbalanced
 from finbridge.core.month_lines import lines_text
-from finbridge.core.ports import Stage
 from finbridge.core.vouchers import Side, VoucherLine
 from finbridge.hub import PostgresHub
 from finbridge.hub.vouchers import _LINE as LINE_COLUMNS
@@ -245,7 +244,7 @@ def test_a_month_holds_what_was_sent_in_approved_or_posted_in_it(hub_world: Worl
     assert months.document_ids(flow, "2000", "2026-03") == ["4"]
     assert months.document_ids(flow, "1000", "2026-04") == []
     assert months.approved_count(flow, "1000", "2026-03") == 3
-    assert months.due_ids(flow, "1000", "2026-03", Stage.PLAN) == ["5"]
+    assert months.due_ids(flow, "1000", "2026-03") == ["1", "5"]
     (one, two) = months.documents(flow, ["1", "2"], "CNY")
     assert [v.kind for v in one.register] == [VoucherKind.EXPENSE]
     assert [e.kind for e in two.events] == list(REJECTED)

@@ -14,13 +14,11 @@ from finbridge.core.month import Difference, InFinance, Month, SideSum, first_da
 from finbridge.core.month_calls import amount_unread, called_for, in_approval
 from finbridge.core.month_compare import Tally, judge
 from finbridge.core.outcomes import LedgerEntry, TakenBack
-from finbridge.core.ports import Hub, Judge, Ledger, Source, Stage, Translator
+from finbridge.core.ports import Hub, Ledger, Source, Translator
 from finbridge.core.stopping import MaySend, always
-from finbridge.flows.checking import check
 from finbridge.flows.collecting import collect_since
 from finbridge.flows.delivering import deliver
-from finbridge.flows.reports import CheckReport, CollectReport, DeliverReport, Report, WriteBackReport
-from finbridge.flows.writing_back import write_back
+from finbridge.flows.reports import CollectReport, DeliverReport, Report
 from finbridge.hub.month_desk import MonthDesk
 from finbridge.hub.months import Months
 
@@ -219,18 +217,6 @@ def _parts(ids: Sequence[str]) -> Iterable[Sequence[str]]:
     return (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK))
 
 
-# ---------------------------------------------------------------- the verbs, for the month's documents alone
-
-
-def check_month(
-    *, flow: Flow, hub: MonthHub, translator: Translator, judge: Judge, worker: str, run_id: str, month: Month
-) -> CheckReport:
-    """`finbridge.flows.check` for what was approved, paid or taken back in the month, or could have been."""
-    only = hub.months.due_ids(flow.flow_id, month.company, month.period, Stage.PLAN)
-    only += [difference.document_id for difference in hub.months.without_company(flow.flow_id, month.period)]
-    return check(flow=flow, hub=hub, translator=translator, judge=judge, worker=worker, run_id=run_id, only=only)
-
-
 async def deliver_month(
     *,
     flow: Flow,
@@ -249,7 +235,7 @@ async def deliver_month(
     counts: Counter[str] = Counter()
     waited = 0.0
     while True:
-        only = await asyncio.to_thread(hub.months.due_ids, flow.flow_id, month.company, month.period, Stage.DELIVER)
+        only = await asyncio.to_thread(hub.months.due_ids, flow.flow_id, month.company, month.period)
         report = await deliver(
             flow=flow,
             hub=hub,
@@ -267,11 +253,3 @@ async def deliver_month(
             return MonthDeliverReport(**counts, unsent=unsent)
         await asyncio.sleep(wait)
         waited += wait
-
-
-async def write_back_month(
-    *, flow: Flow, hub: MonthHub, source: Source, worker: str, month: Month, may_send: MaySend = always
-) -> WriteBackReport:
-    """`finbridge.flows.write_back` for the month's documents."""
-    only = await asyncio.to_thread(hub.months.due_ids, flow.flow_id, month.company, month.period, Stage.WRITE_BACK)
-    return await write_back(flow=flow, hub=hub, source=source, worker=worker, may_send=may_send, only=only)

@@ -15,7 +15,6 @@ from finbridge.core.documents import EventKind, LogEntry
 from finbridge.core.ids import VoucherKind
 from finbridge.core.lifecycle import IN_DOUBT, VoucherState
 from finbridge.core.month import Difference, InRegister, MonthDocument, SideSum, What, end_day, first_day
-from finbridge.core.ports import Stage
 from finbridge.hub.bulk import Columns, copy_rows
 from finbridge.hub.connections import Connections
 from finbridge.hub.month_desk import MonthDesk
@@ -36,7 +35,7 @@ _IDS = sql.SQL("SELECT document_id FROM ({}) s ORDER BY document_id").format(_SC
 _DUE = sql.SQL("""
 SELECT s.document_id FROM ({}) s
 JOIN hub.document d ON d.document_id = s.document_id AND d.flow_id = %(flow)s
-WHERE d.stage = %(stage)s ORDER BY s.document_id
+WHERE d.stage IS NOT NULL ORDER BY s.document_id
 """).format(_SCOPE)
 #: Nothing that a list names keeps them: ready or in doubt, and no voucher before them waits for its period.
 _UNSENT = sql.SQL("""
@@ -92,11 +91,13 @@ class Months:
         with self._connections.session() as connection:
             return [row[0] for row in connection.execute(_IDS, asked)]
 
-    def due_ids(self, flow_id: str, company: str, period: str, stage: Stage) -> list[str]:
-        """Documents approved, paid or taken back in the period that are due for a stage, now or later."""
-        asked = {**_asked(flow_id, company, period, _ACTS), "stage": stage.value}
+    def due_ids(self, flow_id: str, company: str, period: str) -> list[str]:
+        """Documents approved, paid or taken back in the period, or that could have been, which are due for some stage,
+        now or later.
+        """
         with self._connections.session() as connection:
-            return [row[0] for row in connection.execute(_DUE, asked)]
+            due = [row[0] for row in connection.execute(_DUE, _asked(flow_id, company, period, _ACTS))]
+        return due + [nobodys.document_id for nobodys in self.without_company(flow_id, period)]
 
     def unsent(self, flow_id: str, company: str, period: str) -> tuple[int, float]:
         """Documents that are due to be sent and kept by no named reason; seconds until the first of them is due."""

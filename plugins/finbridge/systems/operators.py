@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +24,7 @@ from airflow.sdk import BaseHook, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from finbridge.core import places
+from finbridge.core.month import Month
 from finbridge.core.runs import run_identity
 from finbridge.systems.links import FLOW_LINKS
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from finbridge.core.flow import Flow
     from finbridge.core.ports import Judge, Ledger, Source, Translator
+    from finbridge.flows.reports import DeliverReport
     from finbridge.hub import PostgresHub
     from finbridge.systems.pausing import Pause
 
@@ -70,6 +72,7 @@ class OpenFlow:
     worker: str
     context: Context
     asked_by: str | None = None
+    month: Month | None = None
 
     @property
     def run_id(self) -> str:
@@ -78,7 +81,9 @@ class OpenFlow:
 
     @cached_property
     def only(self) -> Sequence[str] | None:
-        """The documents that this run is for; None: whatever is due."""
+        """The documents that this run, or its month, is for; None: whatever is due."""
+        if self.month is not None:
+            return self.hub.months.due_ids(self.flow.flow_id, self.month.company, self.month.period)
         if self.asked_by is None:
             return None
         documents: Sequence[str] = getattr(self.hub, self.asked_by).documents(self.run_id)
@@ -133,13 +138,15 @@ class OpenFlow:
 
 
 @contextmanager
-def opened(flow_id: str, hub_conn_id: str, context: Context, *, asked_by: str | None = None) -> Iterator[OpenFlow]:
+def opened(
+    flow_id: str, hub_conn_id: str, context: Context, *, asked_by: str | None = None, month: Month | None = None
+) -> Iterator[OpenFlow]:
     """The flow and the hub for one task. The worker's name is unique per try, so that leases tell tries apart."""
     from finbridge.systems.hook import open_hub_of
 
     worker = f"{context['ti'].task_id}@{socket.gethostname()}:{os.getpid()}"
     with open_hub_of(BaseHook.get_connection(hub_conn_id)) as hub:
-        yield OpenFlow(flow=flow_of(flow_id), hub=hub, worker=worker, context=context, asked_by=asked_by)
+        yield OpenFlow(flow=flow_of(flow_id), hub=hub, worker=worker, context=context, asked_by=asked_by, month=month)
 
 
 class FlowOperator(BaseOperator):
@@ -150,17 +157,34 @@ class FlowOperator(BaseOperator):
         hub_conn_id: Airflow connection of the hub's database.
         asked_by: the part of the hub that knows which documents this run is for, by its ``documents(run_id)``: the
             verb works on these alone. None: on whatever is due.
+        company: our code, with ``period``: the verb works on what is due of this month alone.
+        period: ``YYYY-MM``.
     """
 
     operator_extra_links = FLOW_LINKS
+    template_fields: Sequence[str] = ("company", "period")
 
     def __init__(
-        self, *, flow_id: str, hub_conn_id: str = HUB_CONNECTION, asked_by: str | None = None, **kwargs: Any
+        self,
+        *,
+        flow_id: str,
+        hub_conn_id: str = HUB_CONNECTION,
+        asked_by: str | None = None,
+        company: str = "",
+        period: str = "",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.flow_id = flow_id
         self.hub_conn_id = hub_conn_id
         self.asked_by = asked_by
+        self.company = company
+        self.period = period
+
+    @property
+    def month(self) -> Month | None:
+        """The month that the task is for, where it is for one."""
+        return Month(self.company, self.period) if self.company else None
 
     def execute(self, context: Context) -> dict[str, int]:
         """Open, run, note. What a person must mend fails at once; everything else is tried again by Airflow."""
@@ -169,7 +193,7 @@ class FlowOperator(BaseOperator):
         from finbridge.systems.pausing import end_if_paused
 
         try:
-            with opened(self.flow_id, self.hub_conn_id, context, asked_by=self.asked_by) as flow:
+            with opened(self.flow_id, self.hub_conn_id, context, asked_by=self.asked_by, month=self.month) as flow:
                 with guarded(flow.pause.may_send):
                     note = self.work(flow)
                 end_if_paused(self, flow, note)
@@ -198,14 +222,15 @@ class DeliverOperator(FlowOperator):
 
     def work(self, flow: OpenFlow) -> dict[str, int]:
         """Deliver what is due to whatever ledger the flow names."""
-        return run_async(_deliver(flow))
+        from finbridge.flows import deliver
+
+        return run_async(delivered(flow, deliver, only=flow.only))
 
 
-async def _deliver(flow: OpenFlow) -> dict[str, int]:
-    from finbridge.flows import deliver
-
+async def delivered(flow: OpenFlow, verb: Callable[..., Awaitable[DeliverReport]], **which: object) -> dict[str, int]:
+    """Run a verb that delivers, with all that it needs; ``which`` tells it the documents."""
     async with flow.source() as source, flow.ledger() as ledger:
-        report = await deliver(
+        report = await verb(
             flow=flow.flow,
             hub=flow.hub,
             source=source,
@@ -213,7 +238,7 @@ async def _deliver(flow: OpenFlow) -> dict[str, int]:
             translator=flow.translator,
             worker=flow.worker,
             may_send=flow.pause.may_send,
-            only=flow.only,
+            **which,
         )
     return report.as_note()
 

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from finbridge.core.errors import GiveUp, RetryLater
 from finbridge.core.month import Month, months_asked
 from finbridge.systems.links import MONTH_LINKS
-from finbridge.systems.operators import FlowOperator, OpenFlow, flow_of, run_async
+from finbridge.systems.operators import FlowOperator, OpenFlow, delivered, flow_of, run_async
 from finbridge.systems.pausing import NOTE_KEY
 from finbridge.tasks.run_note import summary
 
@@ -65,21 +65,9 @@ def moment_of(context: Mapping[str, Any]) -> Any:
 
 
 class MonthOperator(FlowOperator):
-    """One step of a month.
-
-    Args:
-        flow_id: as in ``include/flows``.
-        company: our code.
-        period: ``YYYY-MM``.
-    """
+    """One step that only a month has."""
 
     operator_extra_links = MONTH_LINKS
-    template_fields: Sequence[str] = ("company", "period")
-
-    def __init__(self, *, company: str, period: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.company = company
-        self.period = period
 
     @property
     def month(self) -> Month:
@@ -99,26 +87,6 @@ class CollectMonthOperator(MonthOperator):
         return note | {"approved_in_month": flow.hub.months.approved_count(self.flow_id, self.company, self.period)}
 
 
-class CheckMonthOperator(MonthOperator):
-    """Plans, translates and lets Great Expectations judge the month's documents; bad ones are held."""
-
-    ui_color = "#fff7e0"
-
-    def work(self, flow: OpenFlow) -> dict[str, int]:
-        """Check what is due of the month."""
-        from finbridge.flows.month import check_month
-
-        return check_month(
-            flow=flow.flow,
-            hub=flow.hub,
-            translator=flow.translator,
-            judge=flow.judge,
-            worker=flow.worker,
-            run_id=flow.run_id,
-            month=self.month,
-        ).as_note()
-
-
 class DeliverMonthOperator(MonthOperator):
     """Posts what is due of the month."""
 
@@ -130,7 +98,9 @@ class DeliverMonthOperator(MonthOperator):
         Raises:
             RetryLater: vouchers are unsent. On the last try the comparison names them instead, and is red.
         """
-        note = run_async(_deliver(flow, self.month))
+        from finbridge.flows.month import deliver_month
+
+        note = run_async(delivered(flow, deliver_month, month=self.month))
         ti: Any = flow.context["ti"]
         if note.get("unsent") and not note.get("paused") and ti.try_number <= ti.max_tries:
             raise RetryLater(
@@ -138,16 +108,6 @@ class DeliverMonthOperator(MonthOperator):
                 f"{self.month.label}: 尚未发送，稍后重试 / not sent yet, tried again: {note['unsent']}",
             )
         return note
-
-
-class WriteBackMonthOperator(MonthOperator):
-    """Writes the month's voucher numbers onto the forms and moves them on."""
-
-    ui_color = "#e8f3ff"
-
-    def work(self, flow: OpenFlow) -> dict[str, int]:
-        """Write back what is due of the month."""
-        return run_async(_write_back(flow, self.month))
 
 
 class ReconcileOperator(MonthOperator):
@@ -217,38 +177,6 @@ async def _collect(flow: OpenFlow, month: Month) -> dict[str, int]:
     async with flow.source() as source:
         report = await collect_month(
             flow=flow.flow, hub=flow.hub, source=source, translator=flow.translator, period=month.period
-        )
-    return report.as_note()
-
-
-async def _deliver(flow: OpenFlow, month: Month) -> dict[str, int]:
-    from finbridge.flows.month import deliver_month
-
-    async with flow.source() as source, flow.ledger() as ledger:
-        report = await deliver_month(
-            flow=flow.flow,
-            hub=flow.hub,
-            source=source,
-            ledger=ledger,
-            translator=flow.translator,
-            worker=flow.worker,
-            month=month,
-            may_send=flow.pause.may_send,
-        )
-    return report.as_note()
-
-
-async def _write_back(flow: OpenFlow, month: Month) -> dict[str, int]:
-    from finbridge.flows.month import write_back_month
-
-    async with flow.source() as source:
-        report = await write_back_month(
-            flow=flow.flow,
-            hub=flow.hub,
-            source=source,
-            worker=flow.worker,
-            month=month,
-            may_send=flow.pause.may_send,
         )
     return report.as_note()
 

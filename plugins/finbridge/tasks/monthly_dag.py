@@ -19,13 +19,12 @@ from finbridge.core.month import EVERY_COMPANY
 from finbridge.systems.operators import include_folder, operators_of
 from finbridge.tasks.dag_factory import OWNER, task_defaults
 from finbridge.tasks.month_operators import (
-    CheckMonthOperator,
     CollectMonthOperator,
     DeliverMonthOperator,
     PlanMonthsOperator,
     ReconcileOperator,
-    WriteBackMonthOperator,
 )
+from finbridge.tasks.operators import CheckOperator
 
 if TYPE_CHECKING:
     from finbridge.core.flow import Flow
@@ -82,6 +81,7 @@ def _steps(flow: Flow, company: str, period: str) -> None:
     """The tasks of one company's month, one after the other."""
     which: dict[str, Any] = {"flow_id": flow.flow_id, "company": company, "period": period}
     source, target = flow.source_system, flow.target_system
+    theirs = operators_of(source)
     steps: list[Any] = []
     quiet = _quiet_of(source)
     if quiet is not None:
@@ -91,10 +91,10 @@ def _steps(flow: Flow, company: str, period: str) -> None:
         steps.append(quiet(task_id="month_quiet", wait=wait, timeout=timeout, execution_timeout=WAIT_TIMEOUT, **which))
     # One after the other: the list is the same for all companies, and what one has read the next knows.
     steps.append(CollectMonthOperator(task_id="collect_month", pool=source, max_active_tis_per_dagrun=1, **which))
-    steps.append(CheckMonthOperator(task_id="check_month", **which))
+    steps.append(CheckOperator(task_id="check_month", **which))
     steps.append(DeliverMonthOperator(task_id="deliver_month", pool=target, **which))
-    steps.append(WriteBackMonthOperator(task_id="write_back_month", pool=source, **which))
-    payment_status = getattr(operators_of(source), "PAYMENT_STATUS", None)
+    steps.append(theirs.WRITE_BACK(task_id="write_back_month", pool=source, **which))
+    payment_status = getattr(theirs, "PAYMENT_STATUS", None)
     if flow.payment_status is not None and payment_status is not None:
         steps.append(payment_status(task_id="payment_status", pool=source, **which))
     noted = [step.task_id for step in steps if step.task_id != "month_quiet"]
