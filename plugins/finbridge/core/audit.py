@@ -63,27 +63,33 @@ def leaf(shape: str, row_key: str, document_id: str, digests: Sequence[bytes]) -
     return hashlib.sha256(f"{shape}\n{row_key}\n{document_id}\n".encode() + b"".join(digests)).digest()
 
 
+class Tree:
+    """A Merkle tree over leaves in their order."""
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        self._levels = [[hashlib.sha256(b"\x00" + each).digest() for each in leaves]]
+        while len(self._levels[-1]) > 1:  # pairs from the left, an odd one goes up as it is: the tree of RFC 6962
+            self._levels.append(_above(self._levels[-1]))
+
+    @property
+    def root(self) -> bytes:
+        """The hash over all leaves."""
+        return self._levels[-1][0] if self._levels[-1] else hashlib.sha256(b"").digest()
+
+    def path(self, position: int) -> list[tuple[str, bytes]]:
+        """What leads from one leaf to the root: the neighbours, each with its side, ``L`` or ``R``."""
+        found: list[tuple[str, bytes]] = []
+        for level in self._levels[:-1]:
+            neighbour = position ^ 1
+            if neighbour < len(level):
+                found.append(("L" if neighbour < position else "R", level[neighbour]))
+            position //= 2
+        return found
+
+
 def root(leaves: Sequence[bytes]) -> bytes:
     """The Merkle root of leaves in their order."""
-    if not leaves:
-        return hashlib.sha256(b"").digest()
-    level = [hashlib.sha256(b"\x00" + each).digest() for each in leaves]
-    while len(level) > 1:  # pairs from the left, an odd one goes up as it is: the tree of RFC 6962
-        level = _above(level)
-    return level[0]
-
-
-def path(leaves: Sequence[bytes], position: int) -> list[tuple[str, bytes]]:
-    """What leads from one leaf to the root: the neighbours, each with its side, ``L`` or ``R``."""
-    level = [hashlib.sha256(b"\x00" + each).digest() for each in leaves]
-    found: list[tuple[str, bytes]] = []
-    while len(level) > 1:
-        neighbour = position ^ 1
-        if neighbour < len(level):
-            found.append(("L" if neighbour < position else "R", level[neighbour]))
-        level = _above(level)
-        position //= 2
-    return found
+    return Tree(leaves).root
 
 
 def _above(level: Sequence[bytes]) -> list[bytes]:

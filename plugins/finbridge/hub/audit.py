@@ -10,6 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from psycopg import Cursor, sql
 
 from finbridge.core.audit import NO_SEAL, Anchor, canonical, root, seal_hash
 from finbridge.core.errors import NeedsHuman
+from finbridge.hub.audit_pack import PackReader, reading
 from finbridge.hub.audit_tables import SHAPES, TEXT_FORM, Shape, key_values
 from finbridge.hub.audit_verify import Verification, verify
 from finbridge.hub.bulk import Columns, copy_rows
@@ -97,6 +99,10 @@ class Audit:
     def verify(self, anchors: Sequence[Anchor] = ()) -> Verification:
         """Compare everything with the chain and with anchors; see `finbridge.hub.audit_verify`."""
         return verify(self._connections, anchors)
+
+    def reading(self, period: str, company: str | None) -> AbstractContextManager[PackReader]:
+        """One snapshot of a period's evidence; see `finbridge.hub.audit_pack`."""
+        return reading(self._connections, period, company)
 
     def keep_file(self, *, name: str, version: str, body: bytes, bound: bytes = b"") -> str:
         """Keep a mapping file once, as vouchers are made with it; returns the hash under which they name it."""
