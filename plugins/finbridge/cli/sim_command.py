@@ -49,7 +49,7 @@ def _print_tally(mode: str, seed: int, tally: Tally) -> None:
     print(
         f"{mode}: seeds {seed}..{seed + tally.seeds - 1}, steps {tally.steps}, turns of processes {tally.turns}, "
         f"documents {tally.documents}, vouchers {tally.vouchers}, crashes {tally.crashes.total()}, "
-        f"faults {tally.faults.total()}; {rate:.0f} seeds a minute"
+        f"faults {tally.faults.total()}; {rate:.0f} seeds a minute of one core"
     )
     for title, found in (("crashes", tally.crashes), ("faults", tally.faults), ("documents", tally.ends)):
         print(f"  {title}: " + ", ".join(f"{name} {count}" for name, count in sorted(found.items())))

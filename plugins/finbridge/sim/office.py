@@ -96,7 +96,7 @@ class Office:
         form = self.forms[name]
         if form.hurried or form.node not in _ACTS[act][0]:
             return False
-        self._do(form, act, amount, self.local())
+        self._do(form, _ACTS[act][1], amount if act in _NEW_AMOUNT else form.amount, self.local())
         return True
 
     def act_late(self, name: str, act: str, amount: str, lag: float) -> bool:
@@ -109,23 +109,29 @@ class Office:
         self._late.append((self.clock.seconds + lag, name, act, amount, at))
         return True
 
+    def note(self, name: str, operation: str) -> None:
+        """A row in the log by whatever way, in any order: what no rule of the form would allow."""
+        form = self.forms[name]
+        node = DRAFT if operation in LOSSES else POSTING if operation == APPROVED else form.node
+        self._do(form, Act((operation,), node), form.amount, self.local())
+
     def catch_up(self) -> None:
         """What was committed meanwhile."""
         for entry in [entry for entry in self._late if entry[0] <= self.clock.seconds]:
             self._late.remove(entry)
             form = self.forms[entry[1]]
             form.hurried = False
-            self._do(form, entry[2], entry[3], entry[4])
+            amount = entry[3] if entry[2] in _NEW_AMOUNT else form.amount
+            self._do(form, _ACTS[entry[2]][1], amount, entry[4])
 
     @property
     def quiet(self) -> bool:
         """Nothing is on its way any more."""
         return not self._late
 
-    def _do(self, form: Form, act: str, amount: str, at: datetime) -> None:
+    def _do(self, form: Form, change: Act, amount: str, at: datetime) -> None:
         self.acts += 1
         form.acts += 1
-        change = _ACTS[act][1]
         at = max(at, form.stamp)
         if change.rows and form.log:
             at = max(at, form.log[-1].local_at.replace(microsecond=0) + timedelta(seconds=1))
@@ -133,9 +139,8 @@ class Office:
         self._log_id += len(ids)
         for number, operation in zip(reversed(ids) if self.scrambled else ids, change.rows, strict=True):
             form.log.append(LogRow(str(number), form.node, operation, form.person, at))
-        if act in _NEW_AMOUNT:
-            form.amount = amount
-            form.amounts.append(amount)
+        form.amount = amount
+        form.amounts.append(amount)
         if change.node is not None:
             form.node = change.node
         self._stamp(form, at)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 #: What people are told about a log; it keeps no voucher back.
 _ABOUT_THE_LOG = ("paid_", "payment_", "_after_", "order_unclear")
+_STANDS_BEFORE = frozenset({"rejected", "conflict"})
 _UNREAD = frozenset({"wire_shape", "document_gone", "oa_cannot_read"})
 
 
@@ -133,7 +134,8 @@ class _Case:
         keys = {voucher.key for voucher in books.received if voucher.identity.document_id == name}
         facts = {
             "rejected": bool(keys & books.refused),
-            "period_closed": bool(keys & books.shut_out) and bool(books.closed),
+            # open again, it goes on at once, unless what stands before it is in a person's list
+            "period_closed": bool(keys & books.shut_out) and bool(books.closed or self.holds & _STANDS_BEFORE),
             "conflict": any(entry.parked for entry in self.entries) or self.world.restored,
             "changed_after_posting": len(set(self.form.amounts)) > 1,
             "bad_amount": self.form.amount == BAD_AMOUNT,

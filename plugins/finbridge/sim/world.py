@@ -69,7 +69,7 @@ class World:
 
     def play(self) -> None:
         """All steps; in bounded mode then the settling and the final verdicts. Stops at the first broken promise."""
-        with self._under_watch():
+        with self.under_watch():
             for step in self.history.steps:
                 self.take(step)
                 self.oracle.look_at_all()
@@ -77,10 +77,11 @@ class World:
                     return
             self.kernel.drain()
             if self.history.mode.value == "bounded":
-                self._settle()
+                self.settle()
 
     @contextmanager
-    def _under_watch(self) -> Iterator[None]:
+    def under_watch(self) -> Iterator[None]:
+        """Crash points kill whom they are armed for; nobody is left running at the end."""
         logger = logging.getLogger("finbridge.flows")
         silent, logger.disabled = logger.disabled, True
         try:
@@ -263,7 +264,8 @@ class World:
 
     # ------------------------------------------------------------ the end of all faults
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """The faults end, people stop, time goes on until nothing is due; then the final verdicts."""
         self.trouble.end()
         self._patience = self.clock.seconds + 200.0  # longer than any lease: a dead collector's, a dead worker's
         self.books.blocked.clear()
