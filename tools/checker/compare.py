@@ -22,6 +22,7 @@ from tools.checker.payments import Month, Statuses
 
 Rule = Callable[[Approval, Row], Entries]
 Turnover = Counter[tuple[str, str, str, str]]  # (company, currency, account, side) -> minor units
+_HEAD = ("company", "kind", "document_id", "number", "date", "period", "currency", "reverses", "state")
 
 
 @dataclass
@@ -94,7 +95,7 @@ class _Comparison:
                 self.sets.unexplained[name].append(f"no OA document {voucher['document_id']!r} calls for it")
                 continue
             if voucher["key"] in self.by_key:
-                self._say("doubled", voucher["document_id"], "the same key twice", [voucher])
+                self._again(self.by_key[voucher["key"]], voucher)
             self.by_key[voucher["key"]] = voucher
             by_document[voucher["document_id"]][voucher["kind"]].append(voucher)
             self._sound(voucher)
@@ -127,10 +128,10 @@ class _Comparison:
         live = self._live(vouchers)
         if claim.live is not None and self._amount(claim.live):
             self._one_live(claim, claim.live, live)
+        elif live and claim.live is None:
+            self._say("lost", name, "the approval is gone; the reversal is missing", live)
         elif live:
-            gone = claim.live is None
-            reason = "the approval is gone; the reversal is missing" if gone else "0.00 never posts"
-            self._say("lost" if gone else "unexplained", name, reason, live)
+            self._say("unexplained", name, "0.00 never posts", live)
 
     def _one_live(self, claim: Claim, form: Approval, live: list[Row]) -> None:
         if not live:
@@ -174,10 +175,20 @@ class _Comparison:
                 }
                 what = "sides swapped, not red" if swapped == after else "not the original with a minus"
                 self._say("wrong", claim.document_id, f"reversal: {what}", [voucher])
-            if voucher["date"] not in days or voucher["company"] != original["company"]:
+            if voucher["date"] not in days:
                 self._say("wrong", claim.document_id, "reversal: not on a day when the approval was lost", [voucher])
+            if any(voucher[name] != original[name] for name in ("company", "currency")):
+                self._say("wrong", claim.document_id, "reversal: other company or currency", [voucher])
 
     # ------------------------------------------------------------ one voucher
+
+    def _again(self, before: Row, voucher: Row) -> None:
+        """A key that stands in the journal twice: the same voucher again, or one that was changed after posting."""
+        same = all(before[name] == voucher[name] for name in _HEAD) and self._entries(before) == self._entries(voucher)
+        if same:
+            self._say("doubled", voucher["document_id"], "the same key twice", [voucher])
+        else:
+            self._say("wrong", voucher["document_id"], "changed after posting: its key again, other content", [voucher])
 
     def _sound(self, voucher: Row) -> None:
         """What holds for every voucher whatever it is for."""
@@ -198,18 +209,17 @@ class _Comparison:
                 self._say("wrong", claim.document_id, difference, [voucher])
 
     def _differences(self, voucher: Row, form: Approval, rule: Rule) -> list[str]:
-        names = self.rules["main"]
-        found = [
-            f"{name} {voucher[name]}, not {form.main[names[name]]}"
-            for name in ("company", "currency")
-            if voucher[name] != form.main[names[name]]
-        ]
+        names, found = self.rules["main"], []
+        for name in ("company", "currency"):
+            if voucher[name] != form.main[names[name]]:
+                found.append(f"{name} {voucher[name]}, not {form.main[names[name]]}")
         if voucher["date"] not in form.dates:
             found.append(f"posting date {voucher['date']}, not {' or '.join(form.dates)}")
         try:
             wanted = rule(form, self.rules)
         except ValueError as error:
-            return [*found, f"posted although the form allows none: {error}"]
+            found.append(f"posted although the form allows none: {error}")
+            return found
         has = self._entries(voucher)
         for account, side, party in sorted(set(wanted) | set(has)):
             key = (account, side, party)
