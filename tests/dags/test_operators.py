@@ -226,3 +226,19 @@ def test_only_what_a_person_must_mend_fails_without_a_retry(
         Failing(task_id="t", flow_id=FLOW_ID).execute({"run_id": "r"})
     if not retried:
         assert str(raised.value) == "bad_schema: 改配置 [field x]"
+
+
+def test_a_task_of_a_month_works_on_what_is_due_of_that_month_alone() -> None:
+    from finbridge.core.month import Month
+    from finbridge.systems.operators import OpenFlow
+    from finbridge.tasks.operators import CheckOperator
+
+    hub: Any = SimpleNamespace(months=SimpleNamespace(due_ids=lambda *asked: [*asked]))
+    flow = load_flows(ROOT / "include" / "flows")[FLOW_ID]
+    task = CheckOperator(task_id="check_month", flow_id=FLOW_ID, company="1000", period="2026-06")
+    assert task.month == Month("1000", "2026-06")
+    opened = OpenFlow(flow=flow, hub=hub, worker="w", context={}, month=task.month)
+    assert opened.only == [FLOW_ID, "1000", "2026-06"]
+    every = CheckOperator(task_id="check", flow_id=FLOW_ID)
+    assert every.month is None
+    assert OpenFlow(flow=flow, hub=hub, worker="w", context={}, month=None).only is None
