@@ -294,7 +294,7 @@ class Twins:
             [self.flow],
         )
         now = datetime.now(UTC) - timedelta(milliseconds=1)
-        for row in self.memory.store_.documents.values():
+        for row in self.memory.kept.documents.values():
             for one in row.vouchers.values():
                 one.retry_at, one.write_back_at = now, None
             if row.stage is not None:
@@ -328,7 +328,7 @@ class Twins:
             )
 
     def _memory_rows(self) -> Iterator[tuple[Any, ...]]:
-        for row in self.memory.store_.documents.values():
+        for row in self.memory.kept.documents.values():
             where = standing(row, datetime.now(UTC))
             stage, at = (row.stage.value if row.stage else ""), row.due_at is not None
             yield (row.document_id, where, stage, at, tuple(sorted({hold[1] for hold in row.holds})), row.content)
@@ -343,7 +343,7 @@ class Twins:
                 )
 
     def _memory_register(self) -> Iterator[tuple[Any, ...]]:
-        for found in self.memory.store_.documents.values():
+        for found in self.memory.kept.documents.values():
             for row in found.vouchers.values():
                 yield (
                     *(row.key, row.state.value, row.content, row.voucher.content, row.state in LIVE, row.tries),

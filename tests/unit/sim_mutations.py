@@ -101,7 +101,7 @@ def commit_before_store(patch: Patch) -> None:
     def hasty(hub: MemoryHub, flow_id: str, worker: str, lease_seconds: float) -> object:
         window = begin(hub, flow_id, worker, lease_seconds)
         if window is not None:
-            hub.store_.watermarks[flow_id] = (hub.store_.clock.now() + timedelta(hours=8)).replace(tzinfo=None)
+            hub.kept.watermarks[flow_id] = (hub.kept.clock.now() + timedelta(hours=8)).replace(tzinfo=None)
         return window
 
     patch.setattr(MemoryHub, "begin_collect", hasty)

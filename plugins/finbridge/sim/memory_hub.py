@@ -33,15 +33,15 @@ class MemoryHub:
     """Leases with fencing numbers, news before sends, states by `core.lifecycle.step`; nothing outlives the process."""
 
     def __init__(self, clock: Clock, waits: Waits | None = None) -> None:
-        self.store_ = Store(clock, waits or Waits())
+        self.kept = Store(clock, waits or Waits())
 
     @property
     def _now(self) -> datetime:
-        return self.store_.clock.now()
+        return self.kept.clock.now()
 
     def snapshot(self) -> Store:
         """A backup."""
-        mine = self.store_
+        mine = self.kept
         return Store(
             mine.clock,
             mine.waits,
@@ -55,35 +55,35 @@ class MemoryHub:
 
     def restore(self, backup: Store) -> None:
         """Go back to a backup. Nobody may work meanwhile."""
-        self.store_ = backup
+        self.kept = backup
 
     # ------------------------------------------------------------ collect
 
     def begin_collect(self, flow_id: str, worker: str, lease_seconds: float) -> CollectWindow | None:
         """See the port."""
         del worker
-        held = self.store_.collectors.get(flow_id)
+        held = self.kept.collectors.get(flow_id)
         if held is not None and held[1] > self._now:
             return None
-        fence = self.store_.next_fence()
-        self.store_.collectors[flow_id] = (fence, self._now + timedelta(seconds=lease_seconds))
-        return CollectWindow(flow_id=flow_id, through=self.store_.watermarks.get(flow_id), fence=fence)
+        fence = self.kept.next_fence()
+        self.kept.collectors[flow_id] = (fence, self._now + timedelta(seconds=lease_seconds))
+        return CollectWindow(flow_id=flow_id, through=self.kept.watermarks.get(flow_id), fence=fence)
 
     def end_collect(self, window: CollectWindow, through: datetime | None) -> bool:
         """See the port."""
-        held = self.store_.collectors.get(window.flow_id)
+        held = self.kept.collectors.get(window.flow_id)
         if held is None or held[0] != window.fence:
             return False
-        self.store_.collectors[window.flow_id] = (window.fence, datetime.min.replace(tzinfo=held[1].tzinfo))
+        self.kept.collectors[window.flow_id] = (window.fence, datetime.min.replace(tzinfo=held[1].tzinfo))
         if through is not None:
-            known = self.store_.watermarks.get(window.flow_id, through)
-            self.store_.watermarks[window.flow_id] = max(known, through)
+            known = self.kept.watermarks.get(window.flow_id, through)
+            self.kept.watermarks[window.flow_id] = max(known, through)
         return True
 
     def unseen(self, flow_id: str, refs: Sequence[DocumentRef]) -> list[DocumentRef]:
         """See the port."""
         distinct = {ref.document_id: ref for ref in refs}
-        known = self.store_.documents
+        known = self.kept.documents
         return [
             ref
             for name, ref in distinct.items()
@@ -96,7 +96,7 @@ class MemoryHub:
         moved = self._moved(flow_id, documents)
         changed = 0
         for name, given in latest.items():
-            document = self.store_.documents.get((flow_id, name))
+            document = self.kept.documents.get((flow_id, name))
             if document is None:
                 document = self._new(flow_id, given)
                 changed += 1
@@ -105,7 +105,7 @@ class MemoryHub:
                 changed += 1
             document.versions.setdefault(given.content, given.canonical)
         for given in documents:
-            document = self.store_.documents[(flow_id, given.document_id)]
+            document = self.kept.documents[(flow_id, given.document_id)]
             document.versions.setdefault(given.content, given.canonical)
             document.events |= {entry.log_id: entry for entry in given.events}
         return changed
@@ -114,7 +114,7 @@ class MemoryHub:
         """Documents with log entries that are new or have another meaning now."""
         found: set[str] = set()
         for given in documents:
-            document = self.store_.documents.get((flow_id, given.document_id))
+            document = self.kept.documents.get((flow_id, given.document_id))
             known = document.events if document is not None else {}
             if any(known.get(entry.log_id) != entry for entry in given.events):
                 found.add(given.document_id)
@@ -134,7 +134,7 @@ class MemoryHub:
             Stage.PLAN,
             self._now,
         )
-        self.store_.documents[(flow_id, given.document_id)] = document
+        self.kept.documents[(flow_id, given.document_id)] = document
         return document
 
     @staticmethod
@@ -154,7 +154,7 @@ class MemoryHub:
         now = self._now
         return Counter(
             d.stage
-            for d in self.store_.of_flow(flow_id)
+            for d in self.kept.of_flow(flow_id)
             if d.stage is not None and d.due_at is not None and d.due_at <= now
         )
 
@@ -172,19 +172,19 @@ class MemoryHub:
         now = self._now
         due = [
             (d.due_at, d.document_id, d)
-            for d in self.store_.of_flow(flow_id)
+            for d in self.kept.of_flow(flow_id)
             if d.stage is stage and d.due_at is not None and d.due_at <= now and (only is None or d.document_id in only)
         ]
         taken = [document for *_, document in sorted(due, key=lambda found: found[:2])[:limit]]
         for document in taken:
-            document.lease_owner, document.lease_fence = worker, self.store_.next_fence()
+            document.lease_owner, document.lease_fence = worker, self.kept.next_fence()
             document.lease_revision = document.revision
             document.lease_until = document.due_at = now + timedelta(seconds=lease_seconds)
         return [_work(document) for document in taken]
 
     def renew(self, leases: Sequence[Lease], lease_seconds: float) -> list[Lease]:
         """See the port."""
-        ours = self.store_.leased(leases)
+        ours = self.kept.leased(leases)
         for document in ours.values():
             document.lease_until = document.due_at = self._now + timedelta(seconds=lease_seconds)
         return [lease for lease in leases if lease in ours]
@@ -192,7 +192,7 @@ class MemoryHub:
     def release(self, flow_id: str, leases: Sequence[Lease], *, retry_after_seconds: float | None = None) -> None:
         """See the port."""
         del flow_id
-        for document in self.store_.leased(leases).values():
+        for document in self.kept.leased(leases).values():
             if retry_after_seconds is not None:
                 document.stage, document.due_at = self._put_off(document, retry_after_seconds)
             else:
@@ -215,37 +215,37 @@ class MemoryHub:
         if document.stage is Stage.DELIVER:
             for row in document.vouchers.values():
                 if row.state in IN_DOUBT and (row.retry_at is None or row.retry_at <= self._now):
-                    row.retry_at = self.store_.waits.doubt(self._now, row.last_sent_at)
+                    row.retry_at = self.kept.waits.doubt(self._now, row.last_sent_at)
 
     # ------------------------------------------------------------ decisions, finance, forms
 
     def save_plans(self, flow_id: str, plans: Sequence[Planned]) -> list[Lease]:
         """See the port."""
-        return memory_planning.save_plans(self.store_, flow_id, plans)
+        return memory_planning.save_plans(self.kept, flow_id, plans)
 
     def deliverables(self, flow_id: str, leases: Sequence[Lease]) -> list[Deliverable]:
         """See the port."""
         del flow_id
-        return memory_delivery.deliverables(self.store_, leases)
+        return memory_delivery.deliverables(self.kept, leases)
 
     def mark_sending(self, leases: Mapping[str, Lease]) -> dict[str, str]:
         """See the port."""
-        return memory_delivery.mark_sending(self.store_, leases)
+        return memory_delivery.mark_sending(self.kept, leases)
 
     def record(self, flow_id: str, results: Sequence[Sent]) -> None:
         """See the port."""
         del flow_id
-        memory_delivery.record(self.store_, results)
+        memory_delivery.record(self.kept, results)
 
     def write_backs(self, flow_id: str, leases: Sequence[Lease]) -> list[WriteBackItem]:
         """See the port."""
         del flow_id
-        return memory_writeback.write_backs(self.store_, leases)
+        return memory_writeback.write_backs(self.kept, leases)
 
     def record_write_backs(self, flow_id: str, results: Sequence[WriteBackRecord]) -> None:
         """See the port."""
         del flow_id
-        memory_writeback.record_write_backs(self.store_, results)
+        memory_writeback.record_write_backs(self.kept, results)
 
     # ------------------------------------------------------------ reading
 
@@ -256,12 +256,12 @@ class MemoryHub:
 
     def account(self, flow_id: str) -> Account:
         """See the port."""
-        return memory_account.account(self.store_, flow_id, self.due(flow_id))
+        return memory_account.account(self.kept, flow_id, self.due(flow_id))
 
     def store_verdict(self, flow_id: str, run_id: str, verdict: Verdict) -> None:
         """See the port; counted only."""
         del flow_id, run_id, verdict
-        self.store_.verdicts += 1
+        self.kept.verdicts += 1
 
 
 def _named(problem: object) -> tuple[object, ...]:

@@ -40,7 +40,7 @@ class _Case:
         self.world = world
         self.form = form
         self.called: Called = called(form.log)
-        self.row: DocumentRow | None = world.hub.store_.documents.get((FLOW.flow_id, form.name))
+        self.row: DocumentRow | None = world.hub.kept.documents.get((FLOW.flow_id, form.name))
         self.holds = {hold[1] for hold in self.row.holds} if self.row is not None else set()
         self.entries = [e for e in world.books.entries if e.document == form.name]
         self.live: list[Entry] = world.books.live(form.name, "expense")

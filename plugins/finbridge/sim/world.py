@@ -283,12 +283,12 @@ class World:
                 self.broken.extend(final(self))
                 return
             self._do_jump(wait)
-        open_ones = {d.document_id: str(d.stage) for d in self.hub.store_.documents.values() if d.stage is not None}
+        open_ones = {d.document_id: str(d.stage) for d in self.hub.kept.documents.values() if d.stage is not None}
         self.broken.append(BrokenPromise("everything settles", "-", f"after {_MOST_SWEEPS} sweeps: {open_ones}"))
 
     def _still_listed(self, document: DocumentRow) -> bool:
         """Whether the next collect's list reaches back to it."""
-        through = self.hub.store_.watermarks.get(mapping.FLOW.flow_id)
+        through = self.hub.kept.watermarks.get(mapping.FLOW.flow_id)
         since = through.date() - timedelta(days=mapping.FLOW.overlap_days) if through is not None else None
         return since is None or document.stamp[:10] >= since.isoformat()
 
@@ -298,7 +298,7 @@ class World:
         moving = not (self.office.quiet and self.books.quiet) or self.office.acts != self._acts_seen
         self._acts_seen = self.office.acts
         times = [0.0] if moving else []
-        for document in self.hub.store_.documents.values():
+        for document in self.hub.kept.documents.values():
             if not document.settled and self._still_listed(document):
                 times.append(0.0)
             if document.stage is None or document.due_at is None:
