@@ -103,6 +103,9 @@ class _Case:
 
     # ------------------------------------------------------------ facts
 
+    def _ours(self) -> list[Entry]:
+        return [entry for entry in self.entries if entry.by == "suite" and entry.kind == "expense"]
+
     def _amount(self) -> int:
         return int(self.form.amount) if self.form.amount.isdigit() else -1
 
@@ -137,7 +140,7 @@ class _Case:
             # open again, it goes on at once, unless what stands before it is in a person's list
             "period_closed": bool(keys & books.shut_out) and bool(books.closed or self.holds & _STANDS_BEFORE),
             "conflict": any(entry.parked for entry in self.entries) or self.world.restored,
-            "changed_after_posting": len(set(self.form.amounts)) > 1,
+            "changed_after_posting": any(e.amount != self._amount() for e in self._ours()),
             "bad_amount": self.form.amount == BAD_AMOUNT,
             "amount_out_of_range": self.form.amount == BAD_BY_RULE,
             "unknown_log_entry": self._strange(),
