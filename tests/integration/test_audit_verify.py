@@ -206,7 +206,8 @@ def check_named(table: str, column: str, row: dict[str, Any], first: Finding) ->
     if table in CHAIN:
         assert first.table in CHAIN
         assert column in first.field or first.what in {"removed", "added", "reordered"}, first
-        assert table != "audit_leaf" or column in {"seal_no", "position", "leaf"} or first.document_id
+        if table == "audit_leaf" and column not in {"seal_no", "position", "leaf"}:
+            assert first.document_id == row["document_id"] or column == "document_id"
         return
     assert (first.table, first.field) == (table, column)
     if row.get("document_id"):

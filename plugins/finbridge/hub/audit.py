@@ -18,6 +18,7 @@ from psycopg import Cursor, sql
 
 from finbridge.core.audit import NO_SEAL, Anchor, canonical, root, seal_hash
 from finbridge.core.errors import NeedsHuman
+from finbridge.hub import audit_tables
 from finbridge.hub.audit_pack import PackReader, reading
 from finbridge.hub.audit_tables import SHAPES, TEXT_FORM, Shape, key_values
 from finbridge.hub.audit_verify import Verification, verify
@@ -119,7 +120,7 @@ class Audit:
 
 
 def _read_chain(cursor: Cursor) -> _Chain:
-    system = _one(cursor, "SELECT system_identifier::text FROM pg_control_system()")
+    system = _one(cursor, audit_tables.SYSTEM)
     cursor.execute("SELECT seal_no, horizon, body, hash FROM hub.audit_seal ORDER BY seal_no DESC LIMIT 1")
     last = cursor.fetchone()
     if last is None:

@@ -11,6 +11,7 @@ from typing import Any
 from psycopg import Connection, Cursor
 
 from finbridge.core.audit import NO_SEAL, Anchor, root, seal_hash
+from finbridge.hub import audit_tables
 
 _PAGE = 20_000
 
@@ -48,7 +49,7 @@ class ChainEnd:
 
     def same_cluster(self, cursor: Cursor) -> bool:
         """Whether the newest seal was made in this cluster: elsewhere transactions are numbered otherwise."""
-        found = cursor.execute("SELECT system_identifier::text FROM pg_control_system()").fetchone()
+        found = cursor.execute(audit_tables.SYSTEM).fetchone()
         return not self.system or (found is not None and found[0] == self.system)
 
 

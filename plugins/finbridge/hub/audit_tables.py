@@ -13,6 +13,8 @@ from psycopg import sql
 
 from finbridge.hub.bulk import Columns
 
+#: The cluster's own number: a dump that is restored elsewhere comes under another one.
+SYSTEM: LiteralString = "SELECT system_identifier::text FROM pg_control_system()"
 #: How PostgreSQL writes values as text while it digests them.
 TEXT_FORM = "SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL bytea_output = 'hex'"
 

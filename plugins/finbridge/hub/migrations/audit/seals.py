@@ -47,7 +47,7 @@ STATEMENTS = (
     "COMMENT ON TABLE hub.audit_seal IS 'the chain: body is canonical JSON and names the hash of the seal before'",
     """
     CREATE TABLE hub.audit_leaf (
-        seal_no     bigint NOT NULL REFERENCES hub.audit_seal,
+        seal_no     bigint NOT NULL,
         position    int    NOT NULL,
         shape       text   NOT NULL,
         row_key     text   NOT NULL,
