@@ -4,61 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from finbridge.cli.stack.ledger import LedgerServer
-from finbridge.core.ports import Judge, Ledger, Source
-from finbridge.systems import adapter_of
+from finbridge.core.ports import Judge
 
-from tests.contract.sandbox_process import ROOT, SandboxProcess
-from tests.contract.tryton_harness import TrytonHarness
+from tests.contract.sandbox_process import ROOT
 from tests.hub_fixtures import HubDatabase
-from tests.integration.claim_world import ClaimWorld, short_flow
 from tests.integration.payment_world import PAID, REJECTED, happen, posted, row_versions, run, seq, shown
+from tests.integration.tryton_world import TrytonWorld, open_tryton_world
 from tools.checker import check
-
-
-@dataclass(kw_only=True)
-class TrytonWorld(ClaimWorld):
-    """The claims' world with the real ledger behind it."""
-
-    ledger: TrytonHarness
-
-    known: int = 0  # entries of the ledger from before: other tests share it, and their documents have the same ids
-
-    def journal(self) -> list[dict[str, Any]]:
-        """What the ledger took since this world began, by rising id."""
-        return self.ledger.journal()[self.known :]
-
-    def connect(self) -> tuple[Source, Ledger]:
-        source, stand_in = super().connect()
-        del stand_in  # never opened
-        settings = self.ledger.settings({"rate_per_second": 1000, "rate_burst": 100})
-        return source, adapter_of("tryton").connect(settings, tokens=self.hub.tokens, flow=self.flow)
 
 
 @pytest.fixture
 def world(
     hub_database: HubDatabase, claim_judge: Judge, ledger_server: LedgerServer, tmp_path: Path
 ) -> Iterator[TrytonWorld]:
-    with SandboxProcess("sandbox.weaver", "--data", str(tmp_path / "oa")) as oa:
-        oa.control("POST", "/clock", {"now": "2020-01-01T09:00:00"})
-        made = TrytonWorld(
-            oa=oa,
-            finance=oa,  # there is no stand-in of finance: nobody asks it
-            hub_dsn=hub_database.app_dsn,
-            judge=claim_judge,
-            flow=short_flow(target_system="tryton"),
-            ledger=TrytonHarness(ledger_server),
-        )
-        made.known = len(made.ledger.journal())
-        try:
-            yield made
-        finally:
-            made.close()
+    with open_tryton_world(tmp_path, hub_database.app_dsn, claim_judge, ledger_server) as made:
+        yield made
 
 
 def in_the_books(world: TrytonWorld, ids: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
