@@ -7,10 +7,8 @@ situation between real processes and shows what becomes of it: it heals by itsel
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,9 +17,8 @@ from typing import Any, cast
 import pytest
 from finbridge.core.errors import RetryLater
 from finbridge.core.notify import Alarm
-from finbridge.core.outcomes import NotSent, Outcome
-from finbridge.core.ports import CodeRow, Ledger, Source, Stage, Translation, TranslationRequest, Translator
-from finbridge.core.vouchers import Voucher
+from finbridge.core.outcomes import NotSent
+from finbridge.core.ports import Ledger, Source, Stage, Translator
 from finbridge.flows import account, collect
 from finbridge.flows.config import load_flow
 from finbridge.hub import Timing, open_hub
@@ -34,58 +31,25 @@ from tests.integration.claim_world import (
     FLOW_FILE,
     LINES,
     PAYEES,
-    PAYING_NODE,
     POSTING_NODE,
     TIMING,
     ClaimWorld,
     claim,
     row,
 )
-
-PAY = {"log": [row(PAYING_NODE, "批准", "17:31:00")], "node": "归档"}
-RECALL = {"log": [row("起草", "撤回", "11:00:00")], "node": "起草"}
-
-
-def sweep_once(world: ClaimWorld, meddle: Callable[[Source, Ledger], tuple[Source, Ledger]] | None = None) -> None:
-    """One cycle of the timed sweep; nothing woke it. ``meddle`` puts something between the flow and a system."""
-
-    async def once() -> None:
-        source, ledger = world.connect()
-        try:
-            await world.sweep(*(meddle(source, ledger) if meddle else (source, ledger)))
-        finally:
-            await source.close()
-            await ledger.close()
-
-    asyncio.run(once())
-
-
-def live(world: ClaimWorld, name: str, kind: str = "expense") -> list[dict[str, Any]]:
-    """Vouchers of a document that no reversal took back."""
-    found = world.vouchers(name)
-    gone = {voucher["reverses"] for voucher in found}
-    return [voucher for voucher in found if voucher["kind"] == kind and voucher["key"] not in gone]
-
-
-def states(world: ClaimWorld, name: str) -> dict[str, str]:
-    """State of each voucher in the register, by key."""
-    rows = world.hub.register_rows(world.flow.flow_id)
-    return {found["key"]: found["state"] for found in rows if found["document_id"] == name and found["key"]}
-
-
-def standing(world: ClaimWorld, names: Sequence[str]) -> dict[str, str]:
-    """Where each document stands."""
-    rows = world.hub.document_rows(world.flow.flow_id)
-    return {found["document_id"]: found["standing"] for found in rows if found["document_id"] in names}
-
-
-def amount(item: dict[str, Any], total: str, tax: str) -> dict[str, Any]:
-    """The same claim over another amount."""
-    item["main"] |= {"bzje": total, "hdje": total}
-    item["details"][LINES][0] |= {"sqje": total, "hdje": total, "se": tax}
-    item["details"][PAYEES][0]["zfje"] = total
-    return {"main": item["main"], "details": item["details"]}
-
+from tests.integration.peer_world import (
+    PAY,
+    RECALL,
+    During,
+    Poisoned,
+    amount,
+    live,
+    only_collect,
+    standing,
+    states,
+    sweep_once,
+    until,
+)
 
 # ---------------------------------------------------------------- F1 - F4: what never became work
 
@@ -181,7 +145,7 @@ def test_f06_what_failed_is_driven_again_by_time_and_by_a_person(claim_world: Cl
         claim_world.hub = hasty
         try:
             with claim_world.finance.faults(*rules):
-                _until(claim_world, lambda: [claim_world.held(n) for n in ids] == [["period_closed"]] * 3)
+                until(claim_world, lambda: [claim_world.held(n) for n in ids] == [["period_closed"]] * 3)
             claim_world.finance.control("POST", "/periods", {"company": "1000", "period": "2026-11", "open": True})
             claim_world.settle(ids)
         finally:
@@ -194,33 +158,6 @@ def test_f06_what_failed_is_driven_again_by_time_and_by_a_person(claim_world: Cl
     claim_world.hub.retry(claim_world.flow.flow_id, [refused], actor="a person")
     claim_world.settle([refused])
     claim_world.assert_posted_once([refused])
-
-
-def _until(world: ClaimWorld, done: Callable[[], bool]) -> None:
-    """Sweep after sweep."""
-    for _ in range(100):
-        with contextlib.suppress(RetryLater):
-            sweep_once(world)
-        if done():
-            return
-    raise AssertionError(f"not so after a hundred sweeps: {world.hub.account(world.flow.flow_id)}")
-
-
-@dataclass
-class During:
-    """A ledger in front of the real one: something happens while the vouchers are on their way."""
-
-    ledger: Any
-    happens: Callable[[], Any]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.ledger, name)
-
-    async def post(self, vouchers: Sequence[Voucher]) -> list[Outcome]:
-        """Post, and let it happen before the answer is stored."""
-        outcomes: list[Outcome] = await self.ledger.post(vouchers)
-        await self.happens()
-        return outcomes
 
 
 def test_f07_a_change_while_a_voucher_is_on_its_way_is_not_absorbed(claim_world: ClaimWorld) -> None:
@@ -245,24 +182,6 @@ def test_f07_a_change_while_a_voucher_is_on_its_way_is_not_absorbed(claim_world:
 # ---------------------------------------------------------------- F8 - F11: what is lost on the way
 
 
-@dataclass
-class Poisoned:
-    """A translator whose engine fails on one document."""
-
-    translator: Any
-    name: str
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.translator, name)
-
-    def translate(self, requests: Sequence[TranslationRequest], codes: Sequence[CodeRow]) -> Translation:
-        """Fail if the document is in the batch."""
-        if any(request.document_id == self.name for request in requests):
-            raise ZeroDivisionError
-        translation: Translation = self.translator.translate(requests, codes)
-        return translation
-
-
 def test_f08_poison_stops_nobody_else_and_what_a_dead_worker_took_comes_back(claim_world: ClaimWorld) -> None:
     """Peer: one bad message crash-loops the queue; a message taken and not handled is gone."""
     ids = claim_world.impose([claim() for _ in range(4)])
@@ -278,21 +197,12 @@ def test_f08_poison_stops_nobody_else_and_what_a_dead_worker_took_comes_back(cla
     claim_world.settle([ids[1]])
     claim_world.assert_posted_once([ids[1]])
     (taken,) = claim_world.impose([claim()])
-    asyncio.run(_collect(claim_world))
+    asyncio.run(only_collect(claim_world))
     flow_id = claim_world.flow.flow_id
     (work,) = claim_world.hub.claim(flow_id, Stage.PLAN, "dead", 10, 0.5, only=[taken])
     assert work.lease.document_id == taken
     claim_world.settle([taken])
     claim_world.assert_posted_once([taken])
-
-
-async def _collect(world: ClaimWorld) -> None:
-    source, ledger = world.connect()
-    try:
-        await collect(flow=world.flow, hub=world.hub, source=source, translator=world.translator, worker="test")
-    finally:
-        await source.close()
-        await ledger.close()
 
 
 def test_f09_everything_that_was_read_stands_somewhere(claim_world: ClaimWorld) -> None:
