@@ -190,6 +190,20 @@ def flip(filled: Filled, table: str, column: str, chance: Random) -> tuple[dict[
     return row, ctid, moved[0]
 
 
+def test_a_leaf_that_names_another_row_is_named_itself(filled: Filled) -> None:
+    with filled.copy() as spoilt:
+        with spoilt.behind_the_curtain() as connection:
+            two = connection.execute(
+                "SELECT row_key, document_id FROM hub.audit_leaf WHERE shape = 'trail/1' ORDER BY leaf LIMIT 2"
+            ).fetchall()
+            connection.execute(
+                "UPDATE hub.audit_leaf SET row_key = %s WHERE shape = 'trail/1' AND row_key = %s",
+                [two[1][0], two[0][0]],
+            )
+        first = spoilt.findings()[0]
+    assert (first.table, first.document_id, first.field) == ("audit_leaf", two[0][1], "row_key")
+
+
 def put_back(filled: Filled, table: str, column: str, ctid: str, row: dict[str, Any]) -> None:
     target, name = sql.Identifier("hub", table), sql.Identifier(column)
     with filled.behind_the_curtain() as connection:

@@ -201,6 +201,8 @@ def _altered(shape: Shape, row: _Row, twin: _Row | None) -> Finding:
     fields = [name for one, two, name in pairs if one != two]
     if not fields:
         return Finding("audit_leaf", document, "leaf", "altered", where=row.where, row=row.row_key)
+    if twin is row and not set(shape.key.names).isdisjoint(fields):  # its marks are those of a row with another key
+        return Finding("audit_leaf", document, "row_key", "altered", where=row.where, row=row.row_key)
     return Finding(shape.table, document, ", ".join(fields), "altered", where=row.where, row=row.row_key)
 
 

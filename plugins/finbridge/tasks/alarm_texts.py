@@ -21,6 +21,7 @@ CAUSES: dict[str, tuple[str, str, str]] = {
     "connection_failed": ("系统无法连接", "a system cannot be reached", "connection-failed.md"),
     "clock_skew": ("系统时钟不一致", "clocks differ", "clock-skew.md"),
     "hub_away": ("台账数据库不可用", "the hub's database is away", "hub-away.md"),
+    "audit_chain_broken": ("审计链被改动，停止封存", "the audit chain was touched: sealing stops", "audit-red.md"),
     "hub_schema_old": ("台账数据库需要升级", "the hub's schema must be migrated", "hub-schema.md"),
     "task_timed_out": ("任务超时", "a task ran out of time", "task-failed.md"),
     "task_died": ("任务进程中断", "a task's process died", "task-failed.md"),
