@@ -193,8 +193,8 @@ def alarms_become(stack: Stack, known: int, wanted: tuple[str, bool, bool]) -> N
 def test_connections_are_checked_and_a_system_that_is_away_is_one_alarm_open_and_closed(stack: Stack) -> None:
     green = run_dag(stack, "finbridge__check_connections")
     assert green["state"] == "success", green
-    assert "tryton_default: ok" in green["note"]
-    assert "weaver_default: ok" in green["note"]
+    assert "tryton_default: 正常 ok" in green["note"]
+    assert "weaver_default: 正常 ok" in green["note"]
     assert "clock +0 s" in green["note"]
     assert stack.ledger is not None
     for dag_id in (WAKE, SWEEP):

@@ -65,7 +65,7 @@ async def test_a_form_whose_lease_was_lost_while_it_waited_for_its_turn_is_not_w
 
 
 async def test_nothing_is_written_under_a_lease_that_has_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing_back, "MARGIN_SECONDS", writing_back.LEASE_SECONDS)  # it has, by our own clock
+    monkeypatch.setattr(writing_back, "TRUSTED", 0.0)  # it has, by our own clock
     world = await ready(1)
     await world.deliver()
     report = await run_write_back(world, lambda: True)

@@ -27,8 +27,8 @@ from finbridge.flows.reports import WriteBackReport
 _LOG = logging.getLogger("finbridge.flows")
 LEASE_SECONDS = 60.0
 RENEW_AFTER_SECONDS = 15.0
-#: Nothing leaves in the last seconds of a lease that could not be prolonged.
-MARGIN_SECONDS = 5.0
+#: Nothing leaves in the last twelfth of a lease that could not be prolonged.
+TRUSTED = 11 / 12
 RETRY_SECONDS = 5.0
 #: Forms written at the same time; the connection's rate budget still rules.
 PARALLEL = 16
@@ -93,7 +93,7 @@ async def write_back(
     room = _Room(flow=flow, rule=flow.write_back, hub=hub, source=source, counts=Counter(), may_send=may_send)
     with guarded(may_send):
         while not await room.stopped():
-            until = time.monotonic() + LEASE_SECONDS - MARGIN_SECONDS
+            until = time.monotonic() + LEASE_SECONDS * TRUSTED
             works = await asyncio.to_thread(
                 hub.claim, flow.flow_id, Stage.WRITE_BACK, worker, flow.batch_size, LEASE_SECONDS, only=only
             )
@@ -124,7 +124,7 @@ async def _claimed(room: _Room, batch: _Batch) -> None:
 async def _keep_alive(room: _Room, batch: _Batch) -> None:
     while True:
         await asyncio.sleep(RENEW_AFTER_SECONDS)
-        until = time.monotonic() + LEASE_SECONDS - MARGIN_SECONDS
+        until = time.monotonic() + LEASE_SECONDS * TRUSTED
         with contextlib.suppress(RetryLater):  # the hub is away: nothing leaves when the leases have run out
             ours = set(await asyncio.to_thread(room.hub.renew, batch.leases, LEASE_SECONDS))
             lost = {lease.document_id for lease in batch.leases if lease not in ours} - batch.lost

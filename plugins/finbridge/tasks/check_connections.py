@@ -202,7 +202,7 @@ def _duration(seconds: float | None) -> str:
 
 
 def _signed(seconds: float | None) -> str:
-    return "?" if seconds is None else f"{seconds:+.0f} s"
+    return "?" if seconds is None else f"{round(seconds):+d} s"  # of an integer: no minus zero
 
 
 @dataclass(kw_only=True)
