@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.checker import Sets, check
+from tools.checker.audit import examine
 
 SETS = ("lost", "doubled", "wrong", "unexplained")
 
@@ -44,7 +45,14 @@ def as_json(sets: Sets) -> dict[str, Any]:
     sums = {" ".join(key): dict(counter) for key, counter in sorted(sets.sums.items())}
     named = {name: dict(sorted(getattr(sets, name).items())) for name in (*SETS, "named")}
     moved = {"moved": sets.moved, "moved_in": dict(sorted(sets.moved_in.items()))}
-    return {**named, "turnover": sets.turnover, "sums_minor": sums, **moved, "statuses": sets.statuses}
+    return {
+        **named,
+        "turnover": sets.turnover,
+        "tampered": sets.tampered,
+        "sums_minor": sums,
+        **moved,
+        "statuses": sets.statuses,
+    }
 
 
 def print_text(sets: Sets, decimals: dict[str, int]) -> None:
@@ -54,8 +62,9 @@ def print_text(sets: Sets, decimals: dict[str, int]) -> None:
         print(f"{name}: {len(found)}")
         for document_id, reasons in sorted(found.items()):
             print(f"  {document_id}: {'; '.join(reasons)}")
-    for line in sets.turnover:
-        print(f"turnover: {line}")
+    for name in ("turnover", "tampered"):
+        for line in getattr(sets, name):
+            print(f"{name}: {line}")
     for (company, currency), counter in sorted(sets.sums.items()):
         amounts = {what: Decimal(n).scaleb(-decimals.get(currency, 2)) for what, n in sorted(counter.items())}
         print(f"company {company} {currency}: " + ", ".join(f"{what} {n:,}" for what, n in amounts.items()))
@@ -94,9 +103,16 @@ def main() -> int:
     parser.add_argument("--minimum-of", type=period_minimum, action="append", default=[], metavar="PERIOD=N")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--status-month", type=status_month, action="append", default=[], metavar="COMPANY=PERIOD")
+    parser.add_argument("--audit", type=Path, metavar="PACK", help="an audit pack of the hub, held against --finance")
+    parser.add_argument("--audit-manifest", metavar="HASH", help="of its manifest, kept apart")
+    parser.add_argument("--audit-anchor", action="append", default=[], metavar="N:HASH:CHAIN")
     args = parser.parse_args()
     rules = json.loads(args.rules.read_text(encoding="utf-8"))
     sets = check(rows(args.oa), rows(args.finance), rules, read_held(args.held), args.status_month)
+    if args.audit:
+        sets.tampered += examine(
+            args.audit, rows(args.finance), rules, manifest=args.audit_manifest, anchors=args.audit_anchor
+        )
     print(json.dumps(as_json(sets), ensure_ascii=False)) if args.json else print_text(sets, rules["decimals"])
     short = too_few(sets, args.minimum, args.minimum_of)
     if sets.clean and short:

@@ -36,14 +36,15 @@ class Sets:
     named: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     sums: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     turnover: list[str] = field(default_factory=list)
+    tampered: list[str] = field(default_factory=list)  # of an audit pack, where one was given
     moved: int = 0
     statuses: int = 0  # requests whose payment status the OA shows
     moved_in: Counter[str] = field(default_factory=Counter)  # documents with vouchers, by accounting period
 
     @property
     def clean(self) -> bool:
-        """Whether all four sets are empty and turnover agrees."""
-        return not (self.lost or self.doubled or self.wrong or self.unexplained or self.turnover)
+        """Whether all four sets are empty, turnover agrees and no evidence was touched."""
+        return not (self.lost or self.doubled or self.wrong or self.unexplained or self.turnover or self.tampered)
 
 
 def check(
