@@ -117,6 +117,19 @@ def test_a_lost_sender_leaves_doubt_and_doubt_asks_finance() -> None:
     assert step(_S.UNKNOWN, Signal.NOT_FOUND).state is _S.READY
 
 
+def test_a_person_moves_only_what_waits_for_one_and_takes_back_what_is_in_the_books() -> None:
+    assert step(_S.NEEDS_HUMAN, Signal.LOOK_AGAIN).effects == (Effect.RESOLVE,)
+    assert step(_S.NEEDS_HUMAN, Signal.ACCEPTED_AS_HELD).state is _S.POSTED
+    for state in _S:
+        for signal in (Signal.LOOK_AGAIN, Signal.ACCEPTED_AS_HELD, Signal.TAKEN_BACK):
+            live = signal is Signal.TAKEN_BACK and state in IN_BOOKS - {_S.REVERSING}
+            if state is _S.NEEDS_HUMAN or live:
+                assert signal is not Signal.TAKEN_BACK or step(state, signal).state is _S.REVERSED
+            else:
+                with pytest.raises(IllegalTransition):
+                    step(state, signal)
+
+
 @given(st.lists(st.sampled_from(_EVENTS), max_size=30))
 def test_nothing_is_sent_out_of_doubt_or_out_of_the_books(events: list[Signal | Outcome]) -> None:
     """Between two sends of one voucher finance has always said that it holds nothing, whatever comes in what order."""

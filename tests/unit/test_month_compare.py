@@ -245,6 +245,9 @@ def test_what_both_took_back_is_held_once_a_list_says_so() -> None:
     assert named(one(called, reversing, back)) == "reversed_in_finance"
     assert named(one(called, reversing, back, Standing(holds=("already_reversed",)))) == "held"
     assert named(one(called, registered, back, Standing(holds=("already_reversed",)))) == "reversed_in_finance"
+    accepted = replace(registered, state=_S.REVERSED)
+    assert named(one(called, accepted, back, Standing(holds=("approval_returned_after_reversal",)))) == "held"
+    assert named(one(called, accepted, back, Standing(holds=("unknown_code",)))) == "reversed_in_finance"
     assert named(one(called, replace(registered, state=_S.REVERSED), back)) == "reversed_in_finance"
 
 

@@ -4,6 +4,7 @@ import typer
 
 from finbridge.cli.audit_command import audit as _audit
 from finbridge.cli.codes_command import codes as _codes
+from finbridge.cli.decide_command import decide as _decide
 from finbridge.cli.hub_command import hub as _hub
 from finbridge.cli.map_command import map_ as _map
 from finbridge.cli.oa_command import oa as _oa
@@ -23,6 +24,7 @@ def _finbridge() -> None:
 
 app.add_typer(_audit, name="audit")
 app.add_typer(_codes, name="codes")
+app.add_typer(_decide, name="decide")
 app.add_typer(_hub, name="hub")
 app.command("map")(_map)
 app.add_typer(_oa, name="oa")

@@ -77,6 +77,28 @@ def verified_checker(flow_id: str, checkers: Collection[str]) -> str:
     return name
 
 
+def verified_decider(flow_id: str, people: Collection[str]) -> str:
+    """As `verified_reader`, for one who stands in the flow's list of those who may decide.
+
+    Raises:
+        GiveUp: as `verified_reader`; or the flow names nobody, or others.
+    """
+    if not people:
+        raise GiveUp(
+            "no_deciders",
+            f"流程 {flow_id} 未指定决定人，请在流程文件中填写 decisions.people / flow {flow_id} names nobody who may "
+            "decide: add `decisions: {people: [name]}` to its file in include/flows",
+        )
+    name = verified_reader(flow_id)
+    if name.casefold() not in {person(one).casefold() for one in people}:
+        raise GiveUp(
+            "not_a_decider",
+            f"{name} 无权决定流程 {flow_id} 的凭证 / {name} is none of those who may decide in {flow_id} "
+            "(decisions.people in its file in include/flows)",
+        )
+    return name
+
+
 def _asked() -> _Login:
     """Address from the environment; name and password from there, or typed."""
     url = (os.environ.get(URL) or os.environ.get("AIRFLOW__API__BASE_URL") or _DEFAULT_URL).rstrip("/")

@@ -97,6 +97,7 @@ class Flow:
     settle_seconds: float = 60.0
     batch_size: int = 200
     code_checkers: frozenset[str] = frozenset()  # names in Airflow of those who may approve and reject code tables
+    deciders: frozenset[str] = frozenset()  # names in Airflow of those who may decide about vouchers that wait for it
     extra: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -94,6 +94,10 @@ class Signal(StrEnum):
     WRITE_BACK_VERIFIED = "write_back_verified"
     APPROVAL_LOST = "approval_lost"
     REVERSAL_POSTED = "reversal_posted"
+    # of a person
+    LOOK_AGAIN = "look_again"
+    ACCEPTED_AS_HELD = "accepted_as_held"
+    TAKEN_BACK = "taken_back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,10 @@ _SIGNALS: dict[tuple[VoucherState, Signal], Step] = {
     (_S.WRITTEN_BACK, Signal.WRITE_BACK_SENT): Step(_S.WRITTEN_BACK, (Effect.VERIFY_WRITE_BACK,)),
     (_S.WRITTEN_BACK, Signal.WRITE_BACK_VERIFIED): Step(_S.VERIFIED),
     (_S.REVERSING, Signal.REVERSAL_POSTED): Step(_S.REVERSED),
+    (_S.NEEDS_HUMAN, Signal.LOOK_AGAIN): Step(_S.UNKNOWN, (Effect.RESOLVE,)),
+    (_S.NEEDS_HUMAN, Signal.ACCEPTED_AS_HELD): Step(_S.POSTED, (Effect.WRITE_BACK,)),
+    (_S.NEEDS_HUMAN, Signal.TAKEN_BACK): Step(_S.REVERSED),
+    **{(state, Signal.TAKEN_BACK): Step(_S.REVERSED) for state in IN_BOOKS - {_S.REVERSING}},
     **{(state, Signal.RECALLED): Step(_S.WITHDRAWN) for state in UNSENT},
     **{(state, Signal.REBUILT): Step(_S.TRANSLATED) for state in UNSENT | {_S.WITHDRAWN}},
     **{(state, Signal.APPROVAL_LOST): Step(_S.REVERSING, (Effect.SEND,)) for state in IN_BOOKS - {_S.REVERSING}},

@@ -27,6 +27,9 @@ from finbridge.core.month import (
 from finbridge.core.month_calls import AGAIN
 from finbridge.core.month_lines import line_changes
 
+#: Of a voucher whose reversal by people in finance somebody accepted.
+_NEEDS_APPROVAL = "approval_returned_after_reversal"
+
 
 def judge(triple: Triple, period: str) -> Difference | None:
     """What one key shows; None where the sides agree or have nothing to agree on."""
@@ -174,7 +177,8 @@ def _taken_back(triple: Triple, registered: InRegister, found: InFinance, change
     wanted = triple.called is not None or changes or registered.new or not found.listed
     if found.undone and not wanted:
         return _extra(triple, words)
-    if triple.standing.holds and registered.state is VoucherState.REVERSING:
+    accepted = registered.state is VoucherState.REVERSED and _NEEDS_APPROVAL in triple.standing.holds
+    if accepted or (triple.standing.holds and registered.state is VoucherState.REVERSING):
         return _difference(triple, What.HELD, f"{', '.join(triple.standing.holds)} | {words}")
     return _difference(triple, What.REVERSED, " | ".join([words, *changes]))
 

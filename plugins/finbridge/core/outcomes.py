@@ -23,7 +23,7 @@ class LedgerEntry:
     ``content`` is the fingerprint of :func:`finbridge.core.vouchers.fingerprint` over what finance holds;
     ``debit_minor`` the turnover of the debit side (红字: negative); ``period`` finance's own accounting period;
     ``lines`` all that the lines show (`finbridge.core.month_lines.lines_text`). Where finance does not show the kind,
-    the currency, the document, the period or whole lines, they are empty.
+    the currency, the document, the period, whole lines or its text (``summary``), they are empty.
     """
 
     key: str
@@ -40,6 +40,7 @@ class LedgerEntry:
     period: str = ""
     lines: str = ""
     taken_back: tuple[TakenBack, ...] = ()
+    summary: str = ""
 
 
 @dataclass(frozen=True, slots=True)

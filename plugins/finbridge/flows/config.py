@@ -53,6 +53,7 @@ def load_flow(path: Path) -> Flow:
         payment_status=_payment_status(file, data.get("payment_status")),
         month=_month(data.get("month")),
         code_checkers=frozenset(data.get("codes", {}).get("checkers", ())),
+        deciders=frozenset(data.get("decisions", {}).get("people", ())),
         extra=data.get("extra", {}),
         **data.get("schedule", {}),
     )

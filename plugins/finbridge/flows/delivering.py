@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 
 from finbridge.core.clock import Clock, SystemClock
 from finbridge.core.crashpoints import crash_point
+from finbridge.core.differences import compared, explained
 from finbridge.core.errors import FinbridgeError, GiveUp, RetryLater
 from finbridge.core.flow import Flow
 from finbridge.core.ids import VoucherKind
 from finbridge.core.lifecycle import IN_DOUBT
 from finbridge.core.outcomes import (
     AuthFailed,
-    Conflict,
-    Duplicate,
     LedgerEntry,
     Locked,
     NotSent,
@@ -211,7 +210,7 @@ def _resolved(room: _Room, batch: _Batch, item: Deliverable, entry: LedgerEntry 
     """What the look-up says. None: not there yet, and the answer to the send may still be on its way."""
     if entry is not None:
         room.counts["resolved_found"] += 1
-        outcome = _compare(item, entry)
+        outcome = compared(item.voucher, entry)
         room.counts[outcome_name(outcome)] += 1
         return Sent(lease=item.lease, key=item.voucher.key, attempt_id=None, outcome=outcome)
     waited = room.flow.settle_seconds
@@ -223,15 +222,6 @@ def _resolved(room: _Room, batch: _Batch, item: Deliverable, entry: LedgerEntry 
     room.counts["still_in_doubt"] += 1
     batch.close([item.lease.document_id])
     return None
-
-
-def _compare(item: Deliverable, entry: LedgerEntry) -> Outcome:
-    """Content decides: the same is a success, another is a conflict that a person reads."""
-    if entry.content != item.voucher.content:
-        return Conflict(entry, f"sent {item.voucher.content[:12]}, finance holds {entry.content[:12]} ({entry.number})")
-    if not entry.posted:
-        return Conflict(entry, f"finance holds it unposted ({entry.number or entry.finance_id})")
-    return Duplicate(entry)
 
 
 # ---------------------------------------------------------------- send
@@ -317,7 +307,7 @@ async def _post(room: _Room, marked: Sequence[Deliverable]) -> list[Outcome]:
     try:
         outcomes = await room.ledger.post([item.voucher for item in marked])
         room.pace(len(marked), _seconds() - begin)
-        return outcomes
+        return [explained(item.voucher, outcome) for item, outcome in zip(marked, outcomes, strict=True)]
     except Exception as error:
         _LOG.exception("the connector failed on %s", ", ".join(item.voucher.key for item in marked))
         room.failures.append(error)

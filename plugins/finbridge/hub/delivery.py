@@ -207,15 +207,7 @@ class _Desk:
             row.retry_at = self.timing.put_off(document.now, outcome, row.tries)
 
     def _posted(self, document: DocumentRow, row: VoucherRow, entry: LedgerEntry) -> None:
-        row.finance_number, row.finance_id = entry.number, entry.finance_id
-        row.finance_year, row.finance_posted_on = entry.posting_date.year, entry.posting_date
-        row.retry_at, row.tries = None, 0
-        self.settled.append(row.key)
-        original = self.register.vouchers.get(row.reverses_key or "")
-        if original is not None and original.state is VoucherState.REVERSING:
-            self.register.take(original, Signal.REVERSAL_POSTED, document, reason=f"{row.key} {entry.number}")
-            original.reversed_by_key = row.key
-            self.settled.append(original.key)
+        self.settled += note_posted(self.register, document, row, entry)
 
     def _hold(self, document: DocumentRow, row: VoucherRow, outcome: Outcome, detail: str) -> None:
         field = outcome.code if isinstance(outcome, Rejected) else ""
@@ -257,6 +249,19 @@ class _Desk:
                 """,
                 [[document.lease_fence for document in spoken]],
             )
+
+
+def note_posted(register: Register, document: DocumentRow, row: VoucherRow, entry: LedgerEntry) -> list[str]:
+    """Finance's own names for a voucher; a reversal settles its original too. The keys that are settled now."""
+    row.finance_number, row.finance_id = entry.number, entry.finance_id
+    row.finance_year, row.finance_posted_on = entry.posting_date.year, entry.posting_date
+    row.retry_at, row.tries = None, 0
+    original = register.vouchers.get(row.reverses_key or "")
+    if original is None or original.state is not VoucherState.REVERSING:
+        return [row.key]
+    register.take(original, Signal.REVERSAL_POSTED, document, reason=f"{row.key} {entry.number}")
+    original.reversed_by_key = row.key
+    return [row.key, original.key]
 
 
 def _known_already(row: VoucherRow, outcome: Outcome) -> bool:

@@ -27,6 +27,7 @@ from finbridge.hub import codes, collect, delivery, evidence, planning, reading,
 from finbridge.hub.alarms import Alarms
 from finbridge.hub.audit import Audit
 from finbridge.hub.connections import Connections
+from finbridge.hub.decisions import Decisions
 from finbridge.hub.manual_runs import ManualRuns
 from finbridge.hub.master_data import MasterData
 from finbridge.hub.months import Months
@@ -53,6 +54,7 @@ class PostgresHub:
         self.master_data = MasterData(self._connections)
         self.alarms = Alarms(self._connections)
         self.audit = Audit(self._connections)
+        self.decisions = Decisions(self._connections)
         self.payment_statuses = PaymentStatuses(self._connections)
         self.views = Views(self._connections)
 

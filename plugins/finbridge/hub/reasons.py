@@ -66,7 +66,9 @@ REASONS: dict[str, Reason] = {
     "conflict": Reason("财务系统中已有同键但内容不同的凭证", "finance holds other content under this key", "finance"),
     # decisions
     "changed_after_posting": Reason("过账后单据内容有变", "the document changed after posting", "finance"),
-    "approval_returned_after_reversal": Reason("红冲后审批恢复", "approval came back after the reversal", "finance"),
+    "approval_returned_after_reversal": Reason(
+        "已红冲而单据仍为批准状态，请重新审批", "reversed, and still approved: it needs a new approval", "finance"
+    ),
     "approval_vanished": Reason("审批记录消失", "the approval vanished from the log", "finance"),
     # the form
     "write_back_not_possible": Reason("无法回写到 OA 表单", "the form cannot be written any more", "nobody"),

@@ -19,6 +19,7 @@ from finbridge.pages.hubs import ask
 from finbridge.pages.rendering import page
 from finbridge.pages.situation import situation
 from finbridge.pages.texts import Language, language_of
+from finbridge.pages.words import compared_in_words
 
 _DIMENSIONS = (
     "department",
@@ -64,7 +65,7 @@ async def document(
         zone=who.zone(flow_id, row["company"]),
         currency=row["currency"] or (company.currency if company else None),
         situation=situation(row, found["vouchers"], found["holds"]),
-        open_holds=_by_reason(hold for hold in found["holds"] if hold["closed_at"] is None),
+        open_holds=_by_reason((hold for hold in found["holds"] if hold["closed_at"] is None), language_of(request)),
         closed_holds=[hold for hold in found["holds"] if hold["closed_at"] is not None],
         kinds={voucher["key"]: voucher["kind"] for voucher in found["vouchers"]},
         versions=_versions(flow, found["versions"]),
@@ -88,14 +89,18 @@ def _read(flow: Flow, document_id: str, hub: PostgresHub) -> dict[str, Any] | No
     return found
 
 
-def _by_reason(holds: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Open holds, each reason once: with all its ``details``, ``fields`` and its first day."""
+def _by_reason(holds: Iterable[Mapping[str, Any]], language: Language) -> list[dict[str, Any]]:
+    """Open holds, each reason once: with all its ``details``, ``fields`` and its first day.
+
+    ``compared``: what we sent beside what finance holds, where the detail says so.
+    """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for hold in holds:
         one = found.setdefault((hold["origin"], hold["code"]), {**hold, "details": {}, "fields": {}})
         one["opened_at"] = min(one["opened_at"], hold["opened_at"])
         one["details"] |= {hold["detail"]: None} if hold["detail"] else {}
         one["fields"] |= {hold["field"]: None} if hold["field"] else {}
+        one["compared"] = compared_in_words(hold["detail"], language) if hold["code"] == "conflict" else []
     return list(found.values())
 
 

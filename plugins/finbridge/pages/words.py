@@ -12,6 +12,7 @@ _NUMBER = re.compile(r"\d+")
 _QUOTED = re.compile(r"「([^」]+)」")
 #: ``left: 中文 / English: values``, ``… [rows]``: what stands before and behind belongs to both.
 _BOTH = re.compile(r"(?P<before>(?:.*: )?)(?P<zh>.*?) / (?P<en>[^:\[]*?)(?P<behind>(?:: | ?\[).*)?", flags=re.DOTALL)
+_COMPARED = re.compile(r"(?P<field>[^:]+): (?P<ours>.*) → (?P<theirs>.*)", flags=re.DOTALL)
 _PLACES = re.compile(r"\[(line_id|kind) ([^\]]+)\]")
 
 
@@ -50,3 +51,14 @@ def reasons_in_words(said: str, language: Language) -> str:
     if all(code in REASONS for code in codes):
         return "; ".join(str(getattr(reason(code), language)) for code in codes)
     return "; ".join(one_language(part, language) for part in said.split(" | "))
+
+
+def compared_in_words(said: str, language: Language) -> list[tuple[str, str, str]]:
+    """Field, ours, theirs of each part ``字段 / field: ours → theirs``; empty where a part is anything else."""
+    rows = []
+    for part in said.split(" | "):
+        found = _COMPARED.fullmatch(one_language(part, language))
+        if found is None:
+            return []
+        rows.append((found["field"], found["ours"], found["theirs"]))
+    return rows

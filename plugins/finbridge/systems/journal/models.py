@@ -89,6 +89,7 @@ class Entry(Wire):
     kind: str = ""
     document_id: str = ""
     period: str = ""
+    summary: str = ""
     reverses: str | None = None
     reversed_by: ReversedBy | None = None
 
@@ -121,6 +122,7 @@ class Entry(Wire):
             period=self.period,
             lines=lines_text(line.booked(self.currency) for line in self.lines),
             taken_back=(TakenBack(back.number, back.date, back.period),) if back and people else (),
+            summary=self.summary,
         )
 
 
