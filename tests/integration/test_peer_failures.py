@@ -31,7 +31,6 @@ from tests.integration.claim_world import (
     FLOW_FILE,
     LINES,
     PAYEES,
-    POSTING_NODE,
     TIMING,
     ClaimWorld,
     claim,
@@ -108,10 +107,11 @@ def test_f03_nothing_counts_as_done_without_a_number_of_finance(claim_world: Cla
 
 def test_f04_a_change_right_after_a_look_is_seen_at_the_next(claim_world: ClaimWorld) -> None:
     """Peer: within 60 s of one event the next is swallowed. Here the OA's clock does not even move in between."""
-    draft = {**claim(), "node": "起草", "log": [row("起草", "提交")]}
+    draft = {**claim(), "log": [row("起草", "提交")]}
     (name,) = claim_world.oa.control("POST", "/impose", {"items": [draft]})["request_ids"]
     sweep_once(claim_world)
-    approved = {"request_id": name, "node": POSTING_NODE, "log": [row("审批", "批准")]}
+    assert standing(claim_world, [name]) == {name: "not_approved"}
+    approved = {"request_id": name, "log": [row("审批", "批准")]}  # at the same node: no stamp tells it
     claim_world.oa.control("POST", "/impose", {"items": [approved]})
     claim_world.settle([name])
     claim_world.assert_posted_once([name])
@@ -316,7 +316,9 @@ def test_f13_our_own_writing_hides_nobody_elses_change(claim_world: ClaimWorld) 
     name, other = claim_world.impose([claim(), claim()])
     sweep_once(claim_world)
     claim_world.assert_posted_once([name, other])
-    claim_world.oa.control("POST", "/impose", {"items": [{"request_id": name, **RECALL}]})  # in our save's own second
+    sweep_once(claim_world)  # our own write is read again, and is no news
+    recalled = {"request_id": name, "log": RECALL["log"]}  # in that very second, at the same node
+    claim_world.oa.control("POST", "/impose", {"items": [recalled]})
     claim_world.impose([])
     claim_world.settle([name, other])
     assert [voucher["kind"] for voucher in claim_world.vouchers(name)] == ["expense", "reversal"]
