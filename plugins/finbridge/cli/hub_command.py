@@ -74,6 +74,31 @@ def sample_codes(
     typer.echo(f"rows new or changed 新增或变更: {changed}")
 
 
+@hub.command("recover")
+def recover(*, flow: Annotated[str, typer.Option(help="as in include/flows / 流程")]) -> None:
+    """After a restore to an older point: collect, then ask finance for vouchers of approvals lost since that point.
+
+    What finance holds comes into the register, and the next sweep reverses it. Reads AIRFLOW_CONN_<ID> of the flow's
+    source and target and of hub_default. May be run again. 恢复备份后：从财务系统找回已失去审批的凭证，随后自动红冲。
+    Exit code 1: something is to be looked up by a person.
+    """
+    from finbridge.cli.recover_command import recovered
+    from finbridge.core.errors import FinbridgeError
+
+    try:
+        done = recovered(flow)
+    except FinbridgeError as error:
+        typer.echo(error.staff, err=True)
+        raise typer.Exit(1) from None
+    typer.echo(
+        f"已失效的审批 / approvals that are gone: {done.asked}; 财务持有 / held by finance: {done.found}; "
+        f"记入台账 / taken into the register: {done.taken_over}"
+    )
+    if done.unreadable:
+        typer.echo(f"需人工查看 / to be looked up in finance: {', '.join(done.unreadable)}")
+        raise typer.Exit(1)
+
+
 def _given(name: str) -> str:
     value = os.environ.get(name)
     if not value:

@@ -33,6 +33,7 @@ from finbridge.hub.master_data import MasterData
 from finbridge.hub.months import Months
 from finbridge.hub.payment_statuses import PaymentStatuses
 from finbridge.hub.proposals import CodeProposals
+from finbridge.hub.recovery import Recovery
 from finbridge.hub.timing import Timing
 from finbridge.hub.tokens import PostgresTokens
 from finbridge.hub.views import Views
@@ -55,6 +56,7 @@ class PostgresHub:
         self.alarms = Alarms(self._connections)
         self.audit = Audit(self._connections)
         self.decisions = Decisions(self._connections)
+        self.recovery = Recovery(self._connections)
         self.payment_statuses = PaymentStatuses(self._connections)
         self.views = Views(self._connections)
 
