@@ -106,9 +106,13 @@ def _seal(pack: Path) -> None:
     write(pack / "seals.jsonl", rows)
 
 
-def _verifier_that_is_always_content(pack: Path) -> None:
-    (pack / "verify.py").write_text("print('fine')\n", encoding="utf-8")
-    _first("evidence/trail.jsonl", "actor", "nobody")(pack)
+def _seal_of_another_chain(pack: Path) -> None:
+    """Hashed as it should be: only the seal before tells it."""
+    rows = read(pack / "seals.jsonl")
+    body = json.loads(rows[-1]["body"])
+    text = json.dumps({**body, "number": body["number"] + 1, "previous": "0" * 64}, sort_keys=True)
+    rows.append({"body": text, "hash": hashlib.sha256(text.encode()).hexdigest()})
+    write(pack / "seals.jsonl", rows)
 
 
 IN_PACK: dict[str, Callable[[Path], None]] = {
@@ -116,19 +120,25 @@ IN_PACK: dict[str, Callable[[Path], None]] = {
     "an amount": _first("standing/voucher_line.jsonl", "local_amount_minor", "1"),
     "a number": _first("standing/voucher.jsonl", "finance_number", "记-2026-999999"),
     "a seal": _seal,
-    "a verifier that is always content": _verifier_that_is_always_content,
+    "a seal of another chain": _seal_of_another_chain,
+    "no seal": lambda pack: write(pack / "seals.jsonl", []),
 }
 
 
+@pytest.mark.parametrize("content", [False, True], ids=["its verifier", "a verifier that is always content"])
 @pytest.mark.parametrize("name", IN_PACK)
 def test_a_pack_that_was_touched_and_made_to_fit_is_named(
-    name: str, run: tuple[Path, str, str], tmp_path: Path
+    name: str, content: bool, run: tuple[Path, str, str], tmp_path: Path
 ) -> None:
     folder, _, _ = run
     pack = tmp_path / "pack"
     shutil.copytree(folder / "pack", pack)
     IN_PACK[name](pack)
+    if content:
+        (pack / "verify.py").write_text("print('fine')\n", encoding="utf-8")
     about = json.loads((pack / "manifest.json").read_text(encoding="utf-8"))
     about["files"] = {file: hashlib.sha256((pack / file).read_bytes()).hexdigest() for file in about["files"]}
     (pack / "manifest.json").write_text(json.dumps(about), encoding="utf-8")
-    assert examine(pack, read(folder / "finance.jsonl"), RULES)
+    said = examine(pack, read(folder / "finance.jsonl"), RULES)
+    assert said
+    assert not content or not any(line.startswith("verify.py") for line in said)
