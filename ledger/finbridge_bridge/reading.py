@@ -2,9 +2,10 @@
 """Moves as finance holds them, compactly: two statements whatever the number.
 
 A move is ``{'id', 'ref', 'number', 'date' (ISO), 'period', 'state', 'kind',
-'document', 'reverses' (key or None), 'cancelled_by', 'lines'}``; a line is
-``[account, side, amount, party, details]`` with the amount as text, signed on
-its own side (红字: < 0), and in details what else stands on it (None: nothing).
+'document', 'reverses' (key or None), 'description', 'cancelled_by',
+'lines'}``; a line is ``[account, side, amount, party, details]`` with the
+amount as text, signed on its own side (红字: < 0), and in details what else
+stands on it (None: nothing).
 
 ``cancelled_by`` names what people took the move back with: ``[number, date,
 period, state]`` of each move that Tryton's own cancel made of it, in whatever
@@ -20,7 +21,7 @@ from .refusals import Refusal
 
 _HEADS = '''
 SELECT m.id, m.external_ref, m.number, m.date, p.name, m.state,
-    m.external_kind, m.external_document, o.external_ref
+    m.external_kind, m.external_document, o.external_ref, m.description
 FROM account_move m
 JOIN account_period p ON p.id = m.period
 LEFT JOIN account_move o ON o.id = m.reverses
@@ -197,7 +198,7 @@ def read(where, parameters):
     cursor.execute(_HEADS + where, parameters)
     moves = {}
     for (id_, ref, number, date, period, state, kind, document,
-            reverses) in cursor.fetchall():
+            reverses, description) in cursor.fetchall():
         moves[id_] = {
             'id': id_,
             'ref': ref,
@@ -208,6 +209,7 @@ def read(where, parameters):
             'kind': kind,
             'document': document,
             'reverses': reverses,
+            'description': description,
             'cancelled_by': [],
             'lines': [],
             }

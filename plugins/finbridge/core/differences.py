@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from finbridge.core.money import to_text
-from finbridge.core.month_lines import FIELD, LINE, PAIR, PLACED
+from finbridge.core.month_lines import FIELD, LINE, PAIR, PLACED, kept
 from finbridge.core.outcomes import Conflict, Duplicate, LedgerEntry, Outcome
 from finbridge.core.vouchers import Side, Voucher, VoucherLine
 
@@ -84,7 +84,7 @@ def _header(voucher: Voucher, entry: LedgerEntry) -> Iterator[Difference]:
         yield Difference("state", "posted", "draft")
     if entry.posting_date != voucher.posting_date:
         yield Difference("posting_date", voucher.posting_date.isoformat(), entry.posting_date.isoformat())
-    if entry.summary and entry.summary != voucher.summary:
+    if entry.summary and kept(entry.summary) != kept(voucher.summary):
         yield Difference("summary", voucher.summary, entry.summary)
     for back in entry.taken_back:
         if back.posted:

@@ -38,6 +38,7 @@ class Move(_Wire):
     kind: str | None
     document: str | None
     reverses: str | None
+    description: str | None = None  # a module of a release before does not show it
     cancelled_by: tuple[Cancel, ...]
     lines: tuple[MoveLine, ...]
 

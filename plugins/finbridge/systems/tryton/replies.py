@@ -111,6 +111,7 @@ def entry_of(move: Move, *, company: str, currency: str) -> LedgerEntry:
             TakenBack(number or "", day, period, posted=state == "posted")
             for number, day, period, state in move.cancelled_by
         ),
+        summary=move.description or "",
     )
 
 
