@@ -133,7 +133,8 @@ async def test_long_batches_prolong_their_leases(monkeypatch: pytest.MonkeyPatch
 
     world.hub.renew = losing  # type: ignore[assignment,method-assign]  # the test steps in here
     report = await world.deliver()
-    assert (report.sent, report.leases_lost) == (5, 1) and renewed[:3] == [6, 6, 5]
+    assert (report.sent, report.leases_lost) == (5, 1)
+    assert renewed[:2] == [6, 6] and 5 in renewed  # the lost one is asked for no more, once its loss is known
 
 
 # ---------------------------------------------------------------- doubt
