@@ -381,3 +381,10 @@ def test_a_run_leads_to_the_page_that_it_filled(pages: Pages) -> None:
     assert abs(day - date.today()) <= timedelta(days=1)  # noqa: DTZ011 - whatever the zone
     assert leads(f"{flow}__sweep", "unknown") == leads("finbridge__housekeeping") == "/today"
     assert pages.client.get("/run/another__manual/r", follow_redirects=False).status_code == 404
+
+
+def test_a_run_of_another_flow_does_not_show_that_it_is_there(pages: Pages) -> None:
+    flow = pages.world.flow
+    pages.world.hub.months.begin("somebody_else", "1000", "2026-02", run_identity(f"{flow}__monthly", "theirs"))
+    answer = pages.client.get(f"/run/{flow}__monthly/theirs", follow_redirects=False)
+    assert answer.headers["location"] == "/month"

@@ -31,7 +31,7 @@ async def run(request: Request, reader: ReaderDep, dag_id: str, run_id: str) -> 
     if not dag_id.startswith(_OURS):
         reader.flow(flow_id)
         if kind in _PAGES:
-            there = await ask(request, lambda hub: _filled(hub, kind, identity))
+            there = await ask(request, lambda hub: _filled(hub, kind, identity, flow_id))
             path = _PAGES[kind] + (f"/{quote(identity, safe='')}" if there else "")
         else:
             began = await ask(request, lambda hub: hub.views.run_day(flow_id, identity, reader.zone(flow_id)))
@@ -39,6 +39,7 @@ async def run(request: Request, reader: ReaderDep, dag_id: str, run_id: str) -> 
     return RedirectResponse(link(request, path, date=day), status.HTTP_303_SEE_OTHER, headers=HEADERS)
 
 
-def _filled(hub: PostgresHub, kind: str, identity: str) -> bool:
-    """Whether the run's page exists; who may see it is that page's own question."""
-    return (hub.manual_runs if kind == "manual" else hub.months).run(identity) is not None
+def _filled(hub: PostgresHub, kind: str, identity: str, flow_id: str) -> bool:
+    """Whether the run's page exists. A run of another flow does not: whether it is there is nobody's business here."""
+    run = (hub.manual_runs if kind == "manual" else hub.months).run(identity)
+    return run is not None and run["flow_id"] == flow_id
