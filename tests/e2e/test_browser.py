@@ -141,6 +141,7 @@ def test_a_red_month_leads_to_its_list_and_to_a_reason(world: BrowserWorld, lang
     page.get_by_text("unexplained: 1").first.wait_for()  # the log begins with what is wrong
     page.get_by_text("AirflowFailException").first.click()  # folds what only developers read
     page.get_by_text("task_runner.py").first.wait_for(state="hidden")
+    page.evaluate("for (const part of document.querySelectorAll('*')) part.scrollLeft = 0")
     world.picture(page, f"month-red-{language}")
     follow(page, language, page.url, MONTH.name)
     (row,) = page.locator("table tbody tr", has_text=words["missing"]).all()
