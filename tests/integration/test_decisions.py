@@ -133,7 +133,9 @@ def test_accept_what_finance_holds(claim_world: ClaimWorld, run: Run, hub_databa
     with page_client(lambda: open_hub(hub_database.app_dsn, secret=SECRET), FLOW) as client:
         for language, words in (("en", ("We sent", "line 3 amount")), ("zh", ("我方", "第 3 行 金额"))):
             shown = client.get(f"/document/{FLOW}/{name}", headers={"Accept-Language": language}).text
-            assert all(word in shown for word in (*words, "<td>106.00</td><td>100.00</td>")), shown
+            assert all(word in shown for word in (*words, "<td>106.00</td><td>100.00</td>", "finbridge decide list")), (
+                shown
+            )
             assert words[1] in client.get("/held", headers={"Accept-Language": language}).text
     run("accept", key, by="wang", code=1)  # may not
     run("accept", key, reason="  ", code=1)
