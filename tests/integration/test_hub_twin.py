@@ -32,7 +32,8 @@ from finbridge.core.outcomes import (
     Throttled,
     Unknown,
 )
-from finbridge.core.ports import DocumentWork, Hub, Lease, Planned, Sent, Stage, WriteBackRecord, WriteBackResult
+from finbridge.core.ports import DocumentWork, Lease, Planned, Sent, Stage, WriteBackRecord, WriteBackResult
+from finbridge.core.rereading import CollectHub
 from finbridge.core.vouchers import Voucher
 from finbridge.hub import PostgresHub
 from finbridge.hub.timing import Timing
@@ -93,10 +94,10 @@ class Twins:
         self.flow = f"twin {seed}"
         self.random = Random(seed)
         waits = Waits(period=LONG, doubt_most=LONG, doubt_least=LONG, first=LONG, most=LONG, credentials=LONG,
-                      write_back_first=LONG, write_back_most=LONG)  # fmt: skip
+                      write_back_first=LONG, write_back_most=LONG, unread_least=0.0, unread_most=0.0)  # fmt: skip
         self.memory = MemoryHub(SystemClock(), waits)
         self.postgres = postgres
-        self.hubs: tuple[Hub, Hub] = (postgres, self.memory)
+        self.hubs: tuple[CollectHub, CollectHub] = (postgres, self.memory)
         self.logs: dict[str, list[EventKind]] = {name: [] for name in NAMES}
         self.held: dict[str, list[tuple[DocumentWork, DocumentWork]]] = {"w1": [], "w2": []}
         self.numbers = 0
@@ -105,16 +106,8 @@ class Twins:
     # ------------------------------------------------------------ calls
 
     def play(self) -> None:
-        often: list[Callable[[], None]] = [
-            self.news,
-            self.claim,
-            self.plan,
-            self.send,
-            self.tell,
-            self.release,
-            self.lapse,
-        ]
-        often += [self.send, self.renew, self.seen, self.window]
+        often: list[Callable[[], None]] = [self.news, self.claim, self.plan, self.send, self.tell, self.release]
+        often += [self.lapse, self.send, self.renew, self.seen, self.window]
         calls = [*often, *[self.work] * 7]
         for name in NAMES:
             self.news(name)
@@ -125,7 +118,7 @@ class Twins:
                 f"{self.flow}, call {number}: {call.__name__}"
             )
 
-    def both(self, call: Callable[[Hub, int], Any]) -> tuple[Any, Any]:
+    def both(self, call: Callable[[CollectHub, int], Any]) -> tuple[Any, Any]:
         """The same call on both; what is raised is compared too."""
         results: list[Result] = []
         for at, hub in enumerate(self.hubs):
@@ -152,6 +145,9 @@ class Twins:
         ]
         unseen = self.both(lambda hub, at: hub.unseen(self.flow, refs))
         assert unseen[0] == unseen[1]
+        unread = self.both(lambda hub, at: hub.take_unread(self.flow, 10))
+        assert set(unread[0]) == set(unread[1])
+        self.done["read again"] += len(unread[0])
 
     def window(self) -> None:
         through = datetime.fromisoformat(f"2026-03-{self.random.randrange(1, 28):02}")  # local time of the OA
@@ -303,7 +299,7 @@ class Twins:
 
     # ------------------------------------------------------------ what can be seen
 
-    def seen_of(self, hub: Hub) -> dict[str, Any]:
+    def seen_of(self, hub: CollectHub) -> dict[str, Any]:
         account = hub.account(self.flow)
         return {
             "due": {stage.value: count for stage, count in hub.due(self.flow).items()},
@@ -372,6 +368,8 @@ def patient_hub(hub_database: HubDatabase) -> Iterator[PostgresHub]:
         credentials_seconds=LONG,
         write_back_first_seconds=LONG,
         write_back_most_seconds=LONG,
+        unread_least_seconds=0.0,
+        unread_most_seconds=0.0,
     )
     with PostgresHub(hub_database.app_dsn, secret=SECRET, timing=timing) as opened:
         yield opened
@@ -384,7 +382,8 @@ def test_both_hubs_answer_alike(hub_database: HubDatabase, patient_hub: Postgres
         twins = Twins(hub_database, patient_hub, seed)
         twins.play()
         done += twins.done
-    assert min(done[name] for name in ("planned", "marked", "answered", "told", "claimed for write_back")) >= 5, done
+    wanted = ("planned", "marked", "answered", "told", "claimed for write_back", "read again")
+    assert min(done[name] for name in wanted) >= 5, done
 
 
 def test_a_difference_would_be_seen(

@@ -135,6 +135,7 @@ class FakeHub:
     fence: int = 0
     verdicts: list[Verdict] = field(default_factory=list)
     tokens: TokenStore = field(default_factory=_NoTokens)
+    unread: list[DocumentRef] = field(default_factory=list)
 
     # collect
 
@@ -171,6 +172,9 @@ class FakeHub:
             return False
         self.collector, self.through = None, through or self.through
         return True
+
+    def take_unread(self, flow_id: str, limit: int) -> list[DocumentRef]:
+        return self.unread[:limit]
 
     # work
 
@@ -356,11 +360,8 @@ class FakeHub:
                 doc.lease = None
                 doc.due_at = doc.due_at if doc.due_at and doc.due_at > self.clock.now() else None
                 for row in doc.vouchers.values():
-                    if (
-                        row.state in IN_DOUBT
-                        and row.last_sent_at
-                        and not (row.retry_at and row.retry_at > self.clock.now())
-                    ):
+                    waits = row.retry_at is not None and row.retry_at > self.clock.now()
+                    if row.state in IN_DOUBT and row.last_sent_at and not waits:
                         row.retry_at = self.clock.now() + max(self.clock.now() - row.last_sent_at, timedelta(seconds=1))
                 if retry_after_seconds is not None and not doc.told_meanwhile:
                     doc.due_at = self.clock.now() + timedelta(seconds=retry_after_seconds)

@@ -171,6 +171,29 @@ async def test_one_unreadable_document_stops_nobody() -> None:
     assert set(world.hub.docs["3"].holds) == {"unreadable"} and world.green()
 
 
+def refuses_the_first(name: str) -> None:
+    if name == "1":
+        raise RetryLater("system_error", "the OA fails on this document")
+
+
+async def test_what_could_not_be_read_is_read_again_though_no_list_names_it() -> None:
+    world = World()
+    for name in ("1", "2"):
+        world.oa.put(name, "100", "提交", "批准")
+    kept = {name: world.oa.documents.pop(name) for name in ("1", "2")}
+    await world.collect()
+    world.hub.unread = [DocumentRef(name, "101", world.hub.docs[name].collected.stamp) for name in ("1", "2")]
+    world.oa.documents |= kept
+    world.oa.hooks.append(refuses_the_first)
+    world.oa.listed.clear()
+    report = await world.collect()
+    assert (report.listed, report.read, report.problems) == (0, 1, 1)
+    assert world.hub.docs["2"].collected.problem is None
+    problem = world.hub.docs["1"].collected.problem
+    assert problem is not None and problem.code == "document_gone"
+    assert world.hub.through is not None, "the watermark does not wait for one document"
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [("template", "unknown_template"), ("company", "unknown_company"), ("log", "unknown_log_entry")],

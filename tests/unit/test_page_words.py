@@ -31,7 +31,7 @@ CODES: dict[str, Iterable[str]] = {
     "payment_status": ("open", "paid", "reversed", "unclear"),
     "action": {
         *(*Signal, *OUTCOME_NAME.values(), "translated", "collected", "codes_loaded", ACTION),
-        *("hold_opened", "hold_closed", "write_back_refused", "error_text_written"),
+        *("hold_opened", "hold_closed", "write_back_refused", "error_text_written", "read_again"),
     },
 }
 

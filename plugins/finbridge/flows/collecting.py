@@ -11,11 +11,14 @@ from finbridge.core.documents import DocumentRef, SourceDocument
 from finbridge.core.errors import FinbridgeError, NeedsHuman, RetryLater, SkipRecord, TransportError
 from finbridge.core.flow import Flow
 from finbridge.core.ports import CollectedDocument, CollectWindow, Hub, Problem, Source, Translator
+from finbridge.core.rereading import CollectHub
 from finbridge.flows.inbox import collected, gone, is_settled, unusable
 from finbridge.flows.reports import CollectReport
 
 #: Documents read and stored at a time: bounds the memory of a first collect over years.
 CHUNK = 500
+#: Documents that could not be read and are looked at again by one collect.
+READ_AGAIN = 20
 #: A killed collector's right lapses after this; a slow one's work stays valid, since storing is idempotent.
 LEASE_SECONDS = 30.0
 #: Halvings after which a batch of which nothing could be read is no matter of one document.
@@ -23,11 +26,12 @@ _DEEPEST = 9
 _BEGINNING = date(2000, 1, 1)
 
 
-async def collect(*, flow: Flow, hub: Hub, source: Source, translator: Translator, worker: str) -> CollectReport:
+async def collect(*, flow: Flow, hub: CollectHub, source: Source, translator: Translator, worker: str) -> CollectReport:
     """Read every document of the flow that moved since the watermark (less an overlap) up to the OA's own now.
 
     The upper bound is frozen before the first page; what moves while paging comes with the next collect. The
-    watermark moves only after everything up to it was stored.
+    watermark moves only after everything up to it was stored. Documents that could not be read are looked at again
+    by their ids, a few at a time: the list may name them no more.
 
     Raises:
         RetryLater: the OA is away or throttles; the watermark stays.
@@ -40,6 +44,7 @@ async def collect(*, flow: Flow, hub: Hub, source: Source, translator: Translato
     try:
         now = await source.now()
         await _store_news(flow, hub, source, translator, since=_since(flow, window), now=now, counts=counts)
+        await _look_again(flow, hub, source, translator, now=now, counts=counts)
     except FinbridgeError:  # a retry must look again, not find a right that nobody uses any more
         await asyncio.to_thread(hub.end_collect, window, None)
         raise
@@ -75,6 +80,20 @@ async def _store_news(
 ) -> None:
     async for refs in _chunks(source.changed(since, now, flow.templates), counts):
         documents = await _news(flow, hub, source, translator, refs=refs, now=now)
+        _count(counts, documents)
+        counts["due"] += await asyncio.to_thread(hub.store, flow.flow_id, documents)
+
+
+async def _look_again(
+    flow: Flow, hub: CollectHub, source: Source, translator: Translator, *, now: datetime, counts: Counter[str]
+) -> None:
+    """Read held documents once more, each by itself; one that the OA refuses again keeps its name and waits longer."""
+    for ref in await asyncio.to_thread(hub.take_unread, flow.flow_id, READ_AGAIN):
+        try:
+            documents = await _read(flow, source, translator, [ref], now)
+        except RetryLater:  # it stands in its named list all the same; the watermark shall not wait for it
+            counts["problems"] += 1
+            continue
         _count(counts, documents)
         counts["due"] += await asyncio.to_thread(hub.store, flow.flow_id, documents)
 

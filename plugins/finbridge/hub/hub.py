@@ -23,7 +23,7 @@ from finbridge.core.ports import (
     WriteBackItem,
     WriteBackRecord,
 )
-from finbridge.hub import codes, collect, delivery, evidence, planning, reading, settings, work, writeback
+from finbridge.hub import codes, collect, delivery, evidence, planning, reading, rereading, settings, work, writeback
 from finbridge.hub.alarms import Alarms
 from finbridge.hub.audit import Audit
 from finbridge.hub.connections import Connections
@@ -89,6 +89,10 @@ class PostgresHub:
     def end_collect(self, window: CollectWindow, through: datetime | None) -> bool:
         """See the port."""
         return collect.end_collect(self._connections, window, through)
+
+    def take_unread(self, flow_id: str, limit: int) -> list[DocumentRef]:
+        """See `finbridge.core.rereading.Rereading`."""
+        return rereading.take_unread(self._connections, flow_id, limit, self._timing)
 
     # ------------------------------------------------------------ work
 

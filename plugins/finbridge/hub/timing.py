@@ -23,6 +23,9 @@ class Timing:
     credentials_seconds: float = 60.0  # after refused credentials
     write_back_first_seconds: float = 2.0
     write_back_most_seconds: float = 900.0
+    gone_tries: int = 12  # looks in a row that did not find the form, over most of an hour, until it counts as gone
+    unread_least_seconds: float = 60.0  # between two looks at a document that could not be read
+    unread_most_seconds: float = 21_600.0
 
     def doubt(self, now: datetime, last_sent_at: datetime | None) -> datetime:
         """The next look-up: as far ahead as the send lies behind, so that the distances double."""

@@ -26,7 +26,7 @@ from finbridge.core.ports import (
     WriteBackRecord,
 )
 from finbridge.sim import memory_account, memory_delivery, memory_planning, memory_writeback
-from finbridge.sim.memory_rows import DocumentRow, Store, Waits, next_due
+from finbridge.sim.memory_rows import DocumentRow, Store, Waits, next_due, next_reading
 
 
 class MemoryHub:
@@ -146,6 +146,20 @@ class MemoryHub:
         d.company, d.business_number = given.company or d.company, given.business_number or d.business_number
         d.content, d.problem = given.content, given.problem
         return before != (d.content, d.company, d.business_number, d.template, _named(d.problem))
+
+    def take_unread(self, flow_id: str, limit: int) -> list[DocumentRef]:
+        """See `finbridge.core.rereading.Rereading`."""
+        found = [
+            (last, document.document_id, document)
+            for document in self.kept.of_flow(flow_id)
+            if (look := next_reading(document, self.kept.waits)) is not None
+            for at, last in [look]
+            if at <= self._now
+        ]
+        taken = [document for *_, document in sorted(found, key=lambda one: one[:2])[:limit]]
+        for document in taken:
+            document.read_again_at = self._now
+        return [DocumentRef(document.document_id, document.template, document.stamp) for document in taken]
 
     # ------------------------------------------------------------ work
 

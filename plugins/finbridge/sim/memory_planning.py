@@ -9,6 +9,7 @@ from finbridge.core.errors import GiveUp
 from finbridge.core.fold import EndState
 from finbridge.core.lifecycle import IN_DOUBT, Signal, VoucherState
 from finbridge.core.ports import Lease, Planned
+from finbridge.core.rereading import UNREAD
 from finbridge.core.vouchers import Voucher, red_reversal
 from finbridge.sim.memory_rows import DocumentRow, Hold, Store, VoucherRow, close_holds, next_due, writes_back
 
@@ -95,6 +96,8 @@ class _Desk:
         named: set[Hold] = {("plan", p.code, "", p.field, p.detail) for p in self.plan.holds}
         named |= {("plan", code, key, "", "") for key, code in self.plan.needs_human}
         self.document.holds = {hold for hold in self.document.holds if hold[0] != "plan"} | named
+        since = self.document.unread_since
+        self.document.unread_since = {hold: since.get(hold, self.now) for hold in named if hold[1] in UNREAD}
         close_holds(self.document, self.moved_on)
 
     def _store(self) -> None:

@@ -18,6 +18,7 @@ from finbridge.core.lifecycle import IN_BOOKS, IN_DOUBT, Signal, Step, VoucherSt
 from finbridge.core.outcomes import AuthFailed, Locked, NotSent, Outcome, RefusedUnprocessed, Throttled
 from finbridge.core.plan import Registered
 from finbridge.core.ports import Lease, Problem, Stage
+from finbridge.core.rereading import UNREAD
 from finbridge.core.vouchers import Voucher
 
 PutOff = Locked | Throttled | NotSent | RefusedUnprocessed | AuthFailed
@@ -109,6 +110,8 @@ class DocumentRow:
     events: dict[str, LogEntry] = field(default_factory=dict)
     vouchers: dict[str, VoucherRow] = field(default_factory=dict)
     holds: set[Hold] = field(default_factory=set)
+    unread_since: dict[Hold, datetime] = field(default_factory=dict)  # holds of reading; replaced as a whole
+    read_again_at: datetime | None = None  # the last look by its id
 
     @property
     def news(self) -> bool:
@@ -158,6 +161,9 @@ class Waits:
     credentials: float = 60.0
     write_back_first: float = 2.0
     write_back_most: float = 900.0
+    gone_tries: int = 12
+    unread_least: float = 60.0
+    unread_most: float = 21_600.0
 
     def doubt(self, now: datetime, last_sent_at: datetime | None) -> datetime:
         """The next look-up by key."""
@@ -170,6 +176,11 @@ class Waits:
             return now + timedelta(seconds=self.credentials)
         asked = outcome.after_seconds if isinstance(outcome, Locked | Throttled) else self.first
         return now + timedelta(seconds=max(asked, min(self.most, self.first * _double(tries))))
+
+    def unread(self, since: datetime, last: datetime) -> datetime:
+        """The next look at a document that could not be read."""
+        waited = (last - since).total_seconds()
+        return last + timedelta(seconds=min(max(waited, self.unread_least), self.unread_most))
 
     def form(self, now: datetime, tries: int) -> datetime:
         """The next look at a form."""
@@ -260,6 +271,15 @@ def _deliver_at(row: VoucherRow, document: DocumentRow, now: datetime) -> dateti
         return row.retry_at or now
     waiting = row.state in (VoucherState.READY, VoucherState.WAITING_PERIOD)
     return row.retry_at or now if waiting and not waits_for_others(row, document) else None
+
+
+def next_reading(document: DocumentRow, waits: Waits) -> tuple[datetime, datetime] | None:
+    """Of a document that stands because it could not be read: when it is looked at again, and its last look."""
+    if not document.unread_since or document.problem is None or document.problem.code not in UNREAD:
+        return None
+    since = min(document.unread_since.values())
+    last = max(since, document.read_again_at or since)
+    return waits.unread(since, last), last
 
 
 def close_holds(document: DocumentRow, keys: Iterable[str], keep: Sequence[Hold] = ()) -> None:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 #: What people are told about a log; it keeps no voucher back.
 _ABOUT_THE_LOG = ("paid_", "payment_", "_after_", "order_unclear")
 _STANDS_BEFORE = frozenset({"rejected", "conflict"})
-_UNREAD = frozenset({"wire_shape", "document_gone", "oa_cannot_read"})
 
 
 def final(world: World) -> Iterator[BrokenPromise]:
@@ -48,8 +47,6 @@ class _Case:
     def look(self) -> Iterator[BrokenPromise]:
         if self.row is None:
             yield self._broken("lost", "the hub never heard of it")
-            return
-        if self._never_read_again():
             return
         shown = json.loads(self.row.versions[self.row.content]).get("main", {}).get("hdje")
         if shown != self.form.amount:
@@ -119,10 +116,6 @@ class _Case:
         """Facts after which the promise leaves a document to people or to reconciliation: its limits."""
         by_hand = any(entry.by == "hand" and entry.reverses is not None for entry in self.entries)
         return by_hand or self._strange() or self.form.name in self.world.forgotten
-
-    def _never_read_again(self) -> bool:
-        """Held because it could not be read; the list reaches back to its last change no more. A limit, and named."""
-        return self.form.hidden and bool(self.holds & _UNREAD) and self.row is not None and not self.row.settled
 
     def _excused(self) -> bool:
         """A hold that keeps vouchers back, for a cause that stands in the journals."""

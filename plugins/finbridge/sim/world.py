@@ -14,6 +14,7 @@ from finbridge.core.crashpoints import watched
 from finbridge.core.errors import FinbridgeError, GiveUp
 from finbridge.core.lifecycle import VoucherState
 from finbridge.core.ports import Hub, Stage
+from finbridge.core.rereading import CollectHub
 from finbridge.flows import check, collect, deliver, write_back
 from finbridge.sim import mapping
 from finbridge.sim.books import Books, ConnectorBug
@@ -21,7 +22,7 @@ from finbridge.sim.history import History, Step
 from finbridge.sim.kernel import Kernel, Killed, Process, VirtualClock
 from finbridge.sim.lines import BooksLine, HubLine, OfficeLine
 from finbridge.sim.memory_hub import MemoryHub
-from finbridge.sim.memory_rows import DocumentRow, Store
+from finbridge.sim.memory_rows import DocumentRow, Store, next_reading
 from finbridge.sim.office import Office
 from finbridge.sim.oracle import BrokenPromise, Oracle
 from finbridge.sim.trouble import Trouble
@@ -130,7 +131,7 @@ class World:
         self.kernel.start(worker, verb, self._run)
 
     def _run(self, process: Process) -> Coroutine[Any, Any, Any]:
-        hub = cast("Hub", HubLine(self, process))
+        hub = cast("CollectHub", HubLine(self, process))
         source = OfficeLine(self, process)
         flow, translator, worker = mapping.FLOW, self.translator, process.name
         if process.verb == "collect":
@@ -301,6 +302,9 @@ class World:
         for document in self.hub.kept.documents.values():
             if not document.settled and self._still_listed(document):
                 times.append(0.0)
+            look = next_reading(document, self.hub.kept.waits)
+            if look is not None:
+                times.append((look[0] - now).total_seconds())
             if document.stage is None or document.due_at is None:
                 continue
             states = {row.state for row in document.vouchers.values()}
