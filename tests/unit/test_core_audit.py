@@ -82,5 +82,5 @@ def test_an_anchor_is_read_as_it_was_written() -> None:
     anchor = Anchor(chain="c" * 64, number=7, hash="a" * 64)
     assert Anchor.read(f" {anchor}\n") == anchor
     for text in ("", "7", f"7:{'a' * 64}", f"x:{'a' * 64}:{'c' * 64}", f"7:{'a' * 63}:{'c' * 64}"):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"."):
             Anchor.read(text)
