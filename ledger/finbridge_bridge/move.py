@@ -63,6 +63,7 @@ class Move(metaclass=PoolMeta):
             reverse_posted=RPC(readonly=False, timeout=60),
             find_refs=RPC(),
             list_period=RPC(),
+            period_open=RPC(),
             list_master=RPC())
 
     @classmethod
@@ -133,6 +134,14 @@ class Move(metaclass=PoolMeta):
         ``no_period`` where finance knows no such period.
         """
         return reading.Reading().period(company, period, after_id, limit)
+
+    @classmethod
+    def period_open(cls, company, period, journal):
+        """Read, with no moves, where a period (YYYY-MM) takes vouchers
+
+        Refused by ``period_closed`` or ``no_period`` where it does not.
+        """
+        return reading.Reading().period_open(company, period, journal)
 
     @classmethod
     def list_master(cls, kind, company, after_id=0, limit=500):

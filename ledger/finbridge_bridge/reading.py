@@ -60,6 +60,15 @@ _PERIODS = '''
 SELECT p.id FROM account_period p
 JOIN account_fiscalyear f ON f.id = p.fiscalyear
 WHERE f.company = %s AND p.name = %s'''
+# Whether a period is open, and for the journal: as codes.py asks it to post.
+_OPEN = '''
+SELECT p.state = 'open' AND NOT EXISTS (
+    SELECT 1 FROM account_journal_period jp
+    JOIN account_journal j ON j.id = jp.journal
+    WHERE jp.period = p.id AND jp.state <> 'open' AND j.code = %s)
+FROM account_period p
+JOIN account_fiscalyear f ON f.id = p.fiscalyear
+WHERE f.company = %s AND p.name = %s'''
 # What a line may be booked on today: id, code, name, and whether it may.
 _MASTER = {
     'account': '''
@@ -128,6 +137,20 @@ class Reading:
                 ' ORDER BY m.id LIMIT %s',
                 [id_, periods, _ids(_CANCELLED_IN, [periods]), int(after_id),
                     limit])
+        return self._answer(company, query)
+
+    def period_open(self, company, period, journal):
+        "No moves, or a refusal that says why the period takes none"
+
+        def query(id_):
+            cursor = Transaction().connection.cursor()
+            cursor.execute(_OPEN, [_text(journal), id_, _text(period)])
+            rows = cursor.fetchall()
+            if not rows:
+                raise Refusal('no_period', _text(period))
+            if not all(is_open for is_open, in rows):
+                raise Refusal('period_closed', _text(period))
+            return []
         return self._answer(company, query)
 
     def master(self, kind, company, after_id, limit):

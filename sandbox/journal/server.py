@@ -169,7 +169,9 @@ class Finance:
         rows = self._settled(self.book.by_period.get((company, query["period"]), []), lag)
         rest = [entry for entry in rows if entry["seq"] > after]
         page = rest[:limit]
-        return json_reply({"entries": self._shown(page), "next": page[-1]["seq"] if len(rest) > limit else None})
+        is_open = (company, query["period"]) not in self.book.closed
+        following = page[-1]["seq"] if len(rest) > limit else None
+        return json_reply({"entries": self._shown(page), "next": following, "open": is_open})
 
     def _shown(self, entries: list[Entry]) -> list[Entry]:
         """Entries, each with the voucher that took it back, if any."""

@@ -8,6 +8,7 @@ from decimal import Decimal
 from uuid import uuid4
 
 from finbridge.core.outcomes import Accepted, Conflict, Duplicate, PeriodClosed, Rejected
+from finbridge.core.periods import PeriodLedger
 from finbridge.core.vouchers import Side, Voucher, red_reversal
 
 from tests.contract.sink_harness import SinkHarness, entry_of, kinds, line, make_voucher, other_reversal, totals
@@ -132,6 +133,14 @@ class SinkBooks:
         (outcome,) = await ledger.post([voucher])
         assert isinstance(outcome, PeriodClosed), outcome
         assert sink.rows(voucher.key) == []
+        await ledger.close()
+
+    async def test_finance_says_whether_a_period_is_open(self, sink: SinkHarness) -> None:
+        ledger, voucher = await sink.connect(), make_voucher(sink)
+        closed = [f"{day:%Y-%m}" for day in (sink.closed_day, sink.missing_day)]
+        assert isinstance(ledger, PeriodLedger)
+        assert await ledger.period_open(sink.company, voucher.period)
+        assert [await ledger.period_open(sink.company, period) for period in closed] == [False, False]
         await ledger.close()
 
     async def test_refusals_in_a_batch_decide_nothing_for_the_others(self, sink: SinkHarness) -> None:

@@ -230,7 +230,7 @@ async def test_reading_a_period_in_pages(finance: Finance) -> None:
         after = page["next"] or 0
     assert seen == ["E0", "E2", "E4", "E6", "E8"]
     assert after == 0
-    assert await finance.get(company="1000", period="2020-01") == {"entries": [], "next": None}
+    assert await finance.get(company="1000", period="2020-01") == {"entries": [], "next": None, "open": True}
 
 
 async def test_login_tokens_and_rights(finance: Finance) -> None:

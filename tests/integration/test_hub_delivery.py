@@ -12,6 +12,7 @@ from finbridge.core.outcomes import (
     Rejected,
     Unknown,
 )
+from finbridge.core.periods import CompanyPeriod
 from finbridge.core.ports import DocumentWork, Lease, Planned, Sent, Stage
 from finbridge.core.vouchers import Side
 
@@ -109,6 +110,39 @@ def test_a_new_expense_waits_for_a_reversal_that_is_held(hub_world: World) -> No
     assert hub_world.states("1") == {"expense:2": "reversing", "reversal": "waiting_period", "expense:5": "ready"}
     assert hub_world.due() == {}
     assert hub_world.hub.account(hub_world.flow).documents == {"held": 1}
+
+
+def test_a_period_that_is_open_again_releases_all_that_wait_for_it_and_no_others(hub_world: World) -> None:
+    hub_world.store(document("1", *APPROVED), document("2", *APPROVED))
+    hub_world.check()
+    hub_world.deliver(lambda _: PeriodClosed("closed"))
+    hub, flow = hub_world.hub, hub_world.flow
+    (which,) = hub.waiting_periods(flow)
+    elsewhere = CompanyPeriod(which.company, "1999-01")
+    assert hub.note_periods(flow, {elsewhere: True, which: False}) == 0
+    assert hub_world.due() == {}
+    assert hub.note_periods(flow, {which: True}) == 2
+    assert hub_world.due() == {"deliver": 2}
+    assert hub_world.states("1") == {"expense:2": "waiting_period"}, "only a deliver makes it ready"
+    assert hub.note_periods(flow, {which: True}) == 0, "said twice changes nothing"
+    assert hub.note_periods(flow, {which: False}) == 0
+    assert hub_world.due() == {}, "closed again before anybody sent"
+    hub.note_periods(flow, {which: True})
+    assert len(hub_world.deliver()) == 2
+    assert hub.waiting_periods(flow) == []
+    assert hub_world.states("2") == {"expense:2": "posted"}
+
+
+def test_a_period_that_opens_under_a_lease_leaves_the_lease_alone(hub_world: World) -> None:
+    hub_world.store(document("1", *APPROVED))
+    hub_world.check()
+    leases = hub_world.leases(Stage.DELIVER)
+    hub_world.send(hub_world.hub.deliverables(hub_world.flow, leases), lambda _: PeriodClosed("closed"))
+    (which,) = hub_world.hub.waiting_periods(hub_world.flow)
+    assert hub_world.hub.note_periods(hub_world.flow, {which: True}) == 1
+    assert hub_world.due() == {}, "still leased"
+    hub_world.hub.release(hub_world.flow, leases)
+    assert hub_world.due() == {"deliver": 1}
 
 
 # ---------------------------------------------------------------- doubt

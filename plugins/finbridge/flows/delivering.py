@@ -30,6 +30,7 @@ from finbridge.core.outcomes import (
 )
 from finbridge.core.ports import Deliverable, DocumentWork, Hub, Lease, Ledger, Sent, Source, Stage, Translator
 from finbridge.core.stopping import MaySend, allowed, always, guarded
+from finbridge.flows.periods import notice_opened
 from finbridge.flows.reports import DeliverReport
 from finbridge.flows.second_read import read_again
 
@@ -136,6 +137,7 @@ async def deliver(
         only=only,
     )
     with guarded(may_send):
+        await notice_opened(flow.flow_id, hub, ledger)  # a question: nothing leaves that a pause would hold back
         while True:
             crash_point("C1")
             works = await _claim(room, worker)

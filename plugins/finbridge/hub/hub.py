@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from finbridge.core.documents import DocumentRef
+from finbridge.core.periods import CompanyPeriod
 from finbridge.core.ports import (
     Account,
     CodeRow,
@@ -23,7 +24,19 @@ from finbridge.core.ports import (
     WriteBackItem,
     WriteBackRecord,
 )
-from finbridge.hub import codes, collect, delivery, evidence, planning, reading, rereading, settings, work, writeback
+from finbridge.hub import (
+    codes,
+    collect,
+    delivery,
+    evidence,
+    periods,
+    planning,
+    reading,
+    rereading,
+    settings,
+    work,
+    writeback,
+)
 from finbridge.hub.alarms import Alarms
 from finbridge.hub.audit import Audit
 from finbridge.hub.connections import Connections
@@ -150,6 +163,14 @@ class PostgresHub:
     def retry(self, flow_id: str, document_ids: Sequence[str], *, actor: str) -> int:
         """A person asks for another look at documents; see `finbridge.hub.work.retry`."""
         return work.retry(self._connections, flow_id, document_ids, actor)
+
+    def waiting_periods(self, flow_id: str) -> list[CompanyPeriod]:
+        """See `finbridge.core.periods.PeriodHub`."""
+        return periods.waiting_periods(self._connections, flow_id)
+
+    def note_periods(self, flow_id: str, is_open: Mapping[CompanyPeriod, bool]) -> int:
+        """See `finbridge.core.periods.PeriodHub`."""
+        return periods.note_periods(self._connections, flow_id, is_open, self._timing)
 
     # ------------------------------------------------------------ rules as data
 

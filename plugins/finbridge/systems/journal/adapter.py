@@ -160,6 +160,20 @@ class JournalLedger:
                 yield elsewhere
             after = reply.next
 
+    async def period_open(self, company: str, period: str) -> bool:
+        """See `finbridge.core.periods.PeriodLedger`.
+
+        Raises:
+            RetryLater: finance cannot say.
+            GiveUp: credentials refused.
+        """
+        reply = await self._read(self.client.period(self._theirs(company), period, 0, 1))
+        if reply.open is None:
+            raise RetryLater(
+                "period_unsaid", "财务系统未说明期间状态 / finance does not say whether the period is open"
+            )
+        return reply.open
+
     async def _read(self, call: Any) -> EntriesReply:
         try:
             response: Response = await call

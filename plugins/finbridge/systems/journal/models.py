@@ -137,10 +137,11 @@ class Result(Wire):
 
 
 class EntriesReply(Wire):
-    """Answer of a look-up; ``next`` continues a period."""
+    """Answer of a look-up; ``next`` continues a period, ``open`` says whether it takes vouchers."""
 
     entries: list[Entry]
     next: int | None = None
+    open: bool | None = None
 
 
 class LoginReply(Wire):

@@ -53,6 +53,7 @@ from finbridge.systems.tryton.models import (
 from finbridge.systems.tryton.replies import difference, entry_of, refusal
 
 _DEFAULT_BATCH, _DEFAULT_PAGE = 50, 500
+_NOT_OPEN = frozenset({"period_closed", "no_period"})
 _LINES_A_CALL = 2000  # keeps a call far below the ledger's own limit of 60 s
 _DEFAULT_CURRENCY = "CNY"
 _POST_RESULTS = TypeAdapter(list[PostResult])
@@ -220,6 +221,18 @@ class TrytonLedger:
         while moves := await self._read("account.move.list_period", ledger_company, period, after, self._page_size):
             yield [entry_of(move, company=company, currency=currency) for move in moves]
             after = moves[-1].id
+
+    async def period_open(self, company: str, period: str) -> bool:
+        """See `finbridge.core.periods.PeriodLedger`: period and journal are both open, and are not locked here.
+
+        Raises:
+            RetryLater, GiveUp: as for `find`; a bridge of an older release cannot say either.
+        """
+        ledger_company = self._ledger_company(company)
+        answer = _read_result(await self.client.call("account.move.period_open", ledger_company, period, self._journal))
+        if answer.outcome == "refused" and answer.code not in _NOT_OPEN:
+            raise _cannot_read(answer)
+        return answer.outcome == "read"
 
     async def master_data(self, company: str) -> AsyncIterator[list[MasterRecord]]:
         """Accounts and cost centres of a company and all parties, in pages, by rising id; see `core.codes`.
