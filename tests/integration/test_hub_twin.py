@@ -94,7 +94,8 @@ class Twins:
         self.flow = f"twin {seed}"
         self.random = Random(seed)
         waits = Waits(period=LONG, doubt_most=LONG, doubt_least=LONG, first=LONG, most=LONG, credentials=LONG,
-                      write_back_first=LONG, write_back_most=LONG, unread_least=0.0, unread_most=0.0)  # fmt: skip
+                      write_back_first=LONG, write_back_most=LONG, unread_least=0.0, unread_most=0.0,
+                      gone_tries=2)  # fmt: skip
         self.memory = MemoryHub(SystemClock(), waits)
         self.postgres = postgres
         self.hubs: tuple[CollectHub, CollectHub] = (postgres, self.memory)
@@ -370,6 +371,7 @@ def patient_hub(hub_database: HubDatabase) -> Iterator[PostgresHub]:
         write_back_most_seconds=LONG,
         unread_least_seconds=0.0,
         unread_most_seconds=0.0,
+        gone_tries=2,
     )
     with PostgresHub(hub_database.app_dsn, secret=SECRET, timing=timing) as opened:
         yield opened

@@ -340,7 +340,7 @@ class FakeHub:
                     self._told(doc, doc.vouchers[key], record)
 
     def _told(self, doc: _Doc, row: _Row, record: WriteBackRecord) -> None:
-        if record.result in (WriteBackResult.UNKNOWN, WriteBackResult.RETRY):
+        if record.result not in (WriteBackResult.SAVED, WriteBackResult.NOT_ALLOWED):
             doc.due_at = self.clock.now() + timedelta(seconds=2)
         elif record.result is WriteBackResult.NOT_ALLOWED:
             doc.holds["write_back_not_possible"] = record.detail

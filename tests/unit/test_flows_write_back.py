@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from finbridge.core.documents import SourceDocument
 from finbridge.core.flow import WriteBackRule
 from finbridge.core.outcomes import Rejected
-from finbridge.core.ports import Stage, WriteBackResult
+from finbridge.core.ports import Stage, WriteBackRecord, WriteBackResult
 
 from tests.unit.flow_fakes import make_flow
 from tests.unit.flow_world import World
@@ -124,3 +127,37 @@ async def test_an_advance_that_fails_is_tried_again() -> None:
     report = await world.write_back()
     assert (report.verified, report.advanced) == (1, 1)
     assert world.oa.documents["1"].node == "付款"
+
+
+async def test_a_form_that_is_not_shown_at_the_read_back_is_looked_for_again() -> None:
+    world = await _posted("1", "2")
+    shown = world.oa.read
+    world.oa.read = _without(shown, "1")  # type: ignore[method-assign]  # the test steps in here
+    report = await world.write_back()
+    assert (report.verified, report.retry, report.not_possible) == (1, 1, 0)
+    assert "write_back_not_possible" not in world.hub.docs["1"].holds
+    world.oa.read = shown  # type: ignore[method-assign]  # and out again
+    world.clock.sleep(6)
+    assert (await world.write_back()).verified == 1
+
+
+async def test_a_form_that_cannot_be_read_back_is_not_taken_for_gone() -> None:
+    world = await _posted("1")
+    world.oa.poison = {"1"}
+    told: list[WriteBackResult] = []
+    record = world.hub.record_write_backs
+
+    def looks_on(flow_id: str, results: Sequence[WriteBackRecord]) -> None:
+        told.extend(result.result for result in results)
+        record(flow_id, results)
+
+    world.hub.record_write_backs = looks_on  # type: ignore[method-assign]  # the test looks on
+    await world.write_back()
+    assert told == [WriteBackResult.SAVED, _UNKNOWN]
+
+
+def _without(read: Callable[[Sequence[str]], Coroutine[Any, Any, dict[str, SourceDocument | None]]], name: str) -> Any:
+    async def looked(names: Sequence[str]) -> dict[str, SourceDocument | None]:
+        return await read(names) | dict.fromkeys({name} & set(names))
+
+    return looked

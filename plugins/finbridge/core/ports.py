@@ -25,6 +25,7 @@ class WriteBackResult(StrEnum):
 
     SAVED = "saved"
     NOT_ALLOWED = "not_allowed"  # archived, not our turn, node left: a named reason, not an error
+    NOT_SHOWN = "not_shown"  # read back, and not there: gone only if it stays so for long (the hub counts)
     RETRY = "retry"  # nothing was done
     UNKNOWN = "unknown"  # sent, no answer: read back decides
 

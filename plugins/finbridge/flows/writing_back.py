@@ -152,9 +152,14 @@ async def _write_batch(room: _Room, batch: _Batch, items: Sequence[WriteBackItem
     tried = [(item, result) for item, result in zip(items, saves, strict=True) if result is not None]
     if not tried:
         return {item.lease.document_id for item in items}
-    found, _ = await read_documents(room.source, [item.lease.document_id for item, _ in tried])
+    found, unreadable = await read_documents(room.source, [item.lease.document_id for item, _ in tried])
     settled = await asyncio.gather(
-        *(_settle(room, batch, item, result, found.get(item.lease.document_id)) for item, result in tried)
+        *(
+            _settle(room, batch, item, result, form)
+            if (form := found.get(item.lease.document_id)) is not None
+            else _not_there(room, item, shown=item.lease.document_id in unreadable)
+            for item, result in tried
+        )
     )
     results = [record for record in settled if record is not None]
     await asyncio.to_thread(room.hub.record_write_backs, room.flow.flow_id, results)
@@ -186,19 +191,33 @@ async def _save(room: _Room, batch: _Batch, item: WriteBackItem) -> WriteBackRes
         return None if result is WriteBackResult.RETRY and await room.stopped() else result
 
 
+async def _not_there(room: _Room, item: WriteBackItem, *, shown: bool) -> WriteBackRecord:
+    """No form to look at: tried again later and later. Gone it is only where it stays away, and the hub counts that.
+
+    ``shown``: the OA has it and nobody can read it now.
+    """
+    room.counts["retry"] += 1
+    return WriteBackRecord(
+        lease=item.lease,
+        keys=item.keys,
+        result=WriteBackResult.UNKNOWN if shown else WriteBackResult.NOT_SHOWN,
+        verified=False,
+        detail="" if shown else "OA 不显示该单据 / the OA does not show the document",
+    )
+
+
 async def _settle(
     room: _Room,
     batch: _Batch,
     item: WriteBackItem,
     saved: WriteBackResult,
-    form: SourceDocument | None,
+    form: SourceDocument,
 ) -> WriteBackRecord | None:
     """What the form itself shows decides, whatever the save answered. Not moved on yet: later and later again.
 
     None: the number stands on the form, and a pause came before it was moved on.
     """
-    shown = form is not None and all(form.main.get(name, "") == text for name, text in _fields(room, item).items())
-    if form is not None and shown:
+    if all(form.main.get(name, "") == text for name, text in _fields(room, item).items()):
         moved = await _moved_on(room, batch, item, form)
         if moved is None:
             return None
@@ -207,14 +226,10 @@ async def _settle(
             return WriteBackRecord(lease=item.lease, keys=item.keys, result=WriteBackResult.RETRY, verified=False)
         room.counts["verified"] += 1
         return WriteBackRecord(lease=item.lease, keys=item.keys, result=WriteBackResult.SAVED, verified=True)
-    if form is None or saved is WriteBackResult.NOT_ALLOWED or form.node != room.rule.node:
+    if saved is WriteBackResult.NOT_ALLOWED or form.node != room.rule.node:
         room.counts["not_possible"] += 1
         rule = room.rule.node
-        where = (
-            "单据已不存在 / the document is gone"
-            if form is None
-            else f"单据停在「{form.node}」，不在「{rule}」 / the document stands at {form.node}, not at {rule}"
-        )
+        where = f"单据停在「{form.node}」，不在「{rule}」 / the document stands at {form.node}, not at {rule}"
         return WriteBackRecord(
             lease=item.lease,
             keys=item.keys,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from psycopg import Cursor
 
 from finbridge.core.lifecycle import Signal, VoucherState
 from finbridge.core.ports import Lease, WriteBackItem, WriteBackRecord, WriteBackResult
-from finbridge.hub.bulk import Columns, copy_rows
+from finbridge.hub.bulk import Columns, arrays, copy_rows
 from finbridge.hub.connections import Connections
-from finbridge.hub.documents import DocumentRow, lock_leased
+from finbridge.hub.documents import DocumentName, DocumentRow, lock_leased
 from finbridge.hub.holds import WRITE_BACK, Hold, close_voucher_holds, open_holds
 from finbridge.hub.register import Register, VoucherRow
 from finbridge.hub.scheduling import write_back_at, writes_back
@@ -20,6 +23,18 @@ _ROW = Columns(
     "flow_id text, document_id text, keys text[], fence bigint, worker text, voucher_number text, posting_date text, "
     "error text, result text, verified boolean, detail text"
 )
+_NAMES = Columns("flow_id text, document_id text")
+#: Looks in a row that did not find the form. A save that was answered says nothing yet: the look after it does.
+_NOT_SHOWN = """
+SELECT w.flow_id, w.document_id, count(*)
+FROM hub.write_back w JOIN unnest(%b::text[], %b::text[]) AS d(flow_id, document_id) USING (flow_id, document_id)
+WHERE w.result = 'not_shown' AND NOT EXISTS (
+    SELECT FROM hub.write_back l
+    WHERE l.document_id = w.document_id AND l.flow_id = w.flow_id AND l.write_back_id > w.write_back_id
+          AND l.result <> 'not_shown' AND (l.result <> 'saved' OR l.verified)
+)
+GROUP BY w.flow_id, w.document_id
+"""
 
 
 def write_backs(connections: Connections, flow_id: str, leases: Sequence[Lease]) -> list[WriteBackItem]:
@@ -73,11 +88,13 @@ def record_write_backs(
         written: list[tuple[object, ...]] = []
         holds: list[Hold] = []
         verified: list[str] = []
-        for result in results:
-            document = documents.get(result.lease)
-            rows = _rows_of(result, document, register)
+        away = _away(cursor, results, documents.values())
+        for given in results:
+            document = documents.get(given.lease)
+            rows = _rows_of(given, document, register)
             if document is None or not rows:
                 continue
+            result = _judged(given, rows, away.get(document.name, 0), timing)
             written.append(_evidence(result, document, rows))
             for row in rows:
                 _take(result, row, document, register, timing)
@@ -89,6 +106,26 @@ def record_write_backs(
         close_voucher_holds(cursor, register, verified, actors)
         open_holds(cursor, register, holds, actors)
         register.flush()
+
+
+def _away(
+    cursor: Cursor, results: Sequence[WriteBackRecord], documents: Iterable[DocumentRow]
+) -> dict[DocumentName, int]:
+    """How often in a row the forms that are not shown now were not shown before."""
+    asked = {result.lease for result in results if result.result is WriteBackResult.NOT_SHOWN}
+    names = [document.name for document in documents if document.lease in asked]
+    if not names:
+        return {}
+    cursor.execute(_NOT_SHOWN, arrays(_NAMES, names))
+    return {(flow_id, document_id): count for flow_id, document_id, count in cursor.fetchall()}
+
+
+def _judged(result: WriteBackRecord, rows: Sequence[VoucherRow], away: int, timing: Timing) -> WriteBackRecord:
+    """A form that was not shown often enough in a row is gone: nothing can be written any more."""
+    looks = min(away, *(row.write_back_tries for row in rows)) + 1
+    if result.result is not WriteBackResult.NOT_SHOWN or looks < timing.gone_tries:
+        return result
+    return replace(result, result=WriteBackResult.NOT_ALLOWED)
 
 
 def _rows_of(result: WriteBackRecord, document: DocumentRow | None, register: Register) -> list[VoucherRow]:

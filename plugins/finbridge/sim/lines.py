@@ -127,8 +127,6 @@ class OfficeLine:
             fault = world.trouble.take("oa.read")
             if fault == "away":
                 raise _away("OA")
-            if fault is not None:
-                world.office.forms[name].hidden = True
             if fault == "unreadable":
                 raise NeedsHuman("wire_shape", f"document {name} has another shape")
             found[name] = None if fault == "missing" else world.office.shown(name)

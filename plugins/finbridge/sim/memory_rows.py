@@ -112,6 +112,7 @@ class DocumentRow:
     holds: set[Hold] = field(default_factory=set)
     unread_since: dict[Hold, datetime] = field(default_factory=dict)  # holds of reading; replaced as a whole
     read_again_at: datetime | None = None  # the last look by its id
+    form_away: int = 0  # looks in a row that did not find the form
 
     @property
     def news(self) -> bool:

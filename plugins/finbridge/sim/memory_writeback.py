@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from finbridge.core.crashpoints import crash_point
 from finbridge.core.lifecycle import Signal, VoucherState
@@ -47,11 +48,12 @@ def record_write_backs(store: Store, results: Sequence[WriteBackRecord]) -> None
     """Store what became of writing forms."""
     leased = store.leased(result.lease for result in results)
     crash_point("C12")
-    for result in results:
-        document = leased.get(result.lease)
+    for given in results:
+        document = leased.get(given.lease)
         if document is None:
             continue
-        rows = [row for key in result.keys if (row := document.vouchers.get(key)) is not None and writes_back(row)]
+        rows = [row for key in given.keys if (row := document.vouchers.get(key)) is not None and writes_back(row)]
+        result = _judged(store, given, document, rows) if rows else given
         for row in rows:
             _take(store, result, row)
         if result.result is WriteBackResult.NOT_ALLOWED:
@@ -60,6 +62,18 @@ def record_write_backs(store: Store, results: Sequence[WriteBackRecord]) -> None
             }
         elif result.verified:
             close_holds(document, [row.key for row in rows if row.state is VoucherState.VERIFIED])
+
+
+def _judged(store: Store, given: WriteBackRecord, document: DocumentRow, rows: Sequence[VoucherRow]) -> WriteBackRecord:
+    """A form that was not shown often enough in a row is gone."""
+    if given.result is not WriteBackResult.NOT_SHOWN:
+        unsure = given.result is WriteBackResult.SAVED and not given.verified
+        document.form_away = document.form_away if unsure else 0
+        return given
+    looks = min(document.form_away, *(row.write_back_tries for row in rows)) + 1
+    ends = looks >= store.waits.gone_tries
+    document.form_away = 0 if ends else document.form_away + 1
+    return replace(given, result=WriteBackResult.NOT_ALLOWED) if ends else given
 
 
 def _take(store: Store, result: WriteBackRecord, row: VoucherRow) -> None:

@@ -35,7 +35,6 @@ class Form:
     amounts: list[str] = field(default_factory=list)
     written: list[dict[str, str]] = field(default_factory=list)  # what the suite put on the form
     acts: int = 0
-    hidden: bool = False  # once it was not shown, or shown in a shape that nobody can read
     hurried: bool = False  # an act is on its way and not visible yet
 
 

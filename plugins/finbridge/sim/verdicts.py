@@ -86,7 +86,7 @@ class _Case:
         told = self.form.columns.get("pzh") == entry.number
         if not told and "write_back_not_possible" not in self.holds:
             yield self._broken("lost write-back", f"{entry.number} is not on the form at {self.form.node}")
-        elif not told and self.form.node == office.POSTING and not self.form.hidden:
+        elif not told and self.form.node == office.POSTING:
             yield self._broken(
                 "lost write-back", f"{entry.number} is not on the form, though it stands at {self.form.node}"
             )
